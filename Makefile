@@ -1,0 +1,70 @@
+# Needs Python 3.11 or newer with pip, make and git; everything else is installed into .venv.
+# Another interpreter: make PYTHON=python3.12 ...
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+BIN := .venv/bin
+# Newer than pyproject.toml and constraints.txt when the environment is up to date.
+READY := .venv/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test format format-check lint types layers tests docs bench clean
+
+help: ## Print this list
+	@echo "phasegate - the commands of this repository"
+	@echo
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## Create .venv and install phasegate with its development tools
+
+demo: $(READY) ## Take the example companies through the outreach flow
+	@$(BIN)/python -m phasegate.apps.outreach demo
+
+test: format-check lint types layers tests ## Run every check below and all tests
+
+format: $(READY) ## Format the code in place
+	@$(BIN)/ruff format .
+
+format-check: $(READY) ## Check that the code is formatted
+	@$(BIN)/ruff format --check .
+
+lint: $(READY) ## Look for defects and departures from the house style
+	@$(BIN)/ruff check .
+
+types: $(READY) ## Check the types, strictly
+	@$(BIN)/mypy
+
+layers: $(READY) ## Check that imports go one way
+	@$(BIN)/lint-imports --no-logo
+
+tests: $(READY) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+docs: $(READY) ## Draw docs/states.md from the transition tables
+	@$(BIN)/python -m phasegate.core.diagram > docs/states.md.new || { rm -f docs/states.md.new; exit 1; }
+	@mv docs/states.md.new docs/states.md
+
+bench: $(READY) ## Measure speed beside the raw limit of the database
+	@$(BIN)/python -m bench
+
+clean: ## Remove the environment, the caches and the demo's files
+	@rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is kept as long as its interpreter and its pip work, so that a new pin costs one pip run. Some systems
+# ship Python with pip but without the module that puts pip into a new environment: their pip then does it.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "phasegate needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1)" >&2; \
+		echo "name another interpreter: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
+		exit 1; }
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		|| $(PYTHON) -m venv --clear .venv 2>/dev/null \
+		|| { $(PYTHON) -m venv --clear --without-pip .venv \
+			&& $(PYTHON) -m pip --python $(BIN)/python install -q pip; }
+	@echo "installing phasegate into .venv"
+	@$(BIN)/python -m pip install -q -e ".[dev]" -c constraints.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The applications that ship with phasegate; they use its public surface only."""

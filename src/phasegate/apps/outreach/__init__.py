@@ -1,0 +1,1 @@
+"""Outreach: companies from a CSV export to validated, enriched, promoted contacts."""

@@ -1,0 +1,1 @@
+"""The pure heart: flows, runs, facts, transition tables and the planner; standard library only."""

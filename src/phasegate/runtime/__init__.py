@@ -1,0 +1,1 @@
+"""Executes phases: one attempt as a pipeline, a worker that leases runs, batches across runs. Asynchronous."""

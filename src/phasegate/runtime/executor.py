@@ -1,0 +1,131 @@
+"""One attempt as a pipeline: bind -> perform -> normalise -> settle. It never raises; every ending becomes one fact."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from phasegate.core import facts as f
+from phasegate.core.flow import Flow, Phase
+from phasegate.core.items import item_keys
+from phasegate.errors import Fatal, InputError, Snooze
+from phasegate.runtime.context import Ask, Context, Outcome, Skip, Stopped
+from phasegate.store import codec
+from phasegate.store.base import Write
+
+#: Characters of an error's message and trace that are kept.
+MESSAGE, TRACE = 2_000, 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended: the fact, the output (canonical JSON text and value), the writes that go with it."""
+
+    fact: f.AttemptEnded
+    output: tuple[str, Any] | None = None
+    writes: tuple[Write, ...] = ()
+
+
+async def perform(phase: Phase, context: Context, threads: Executor) -> Any:
+    """Call the function of a phase: awaited when it is ``async``, in a thread otherwise. Decided here and nowhere else."""
+    return await _within(phase, [context], call(phase.run, context, threads))
+
+
+async def perform_batch(phase: Phase, contexts: Sequence[Context], threads: Executor) -> list[Any]:
+    """Call a batched function once for many attempts: a result or an exception each, position by position."""
+    try:
+        results = await _within(phase, contexts, call(phase.run, list(contexts), threads))
+    except Exception as error:
+        return [error] * len(contexts)
+    if not isinstance(results, Sequence) or len(results) != len(contexts):
+        got = f"{len(results)} results" if isinstance(results, Sequence) else type(results).__name__
+        return [Fatal(f"the batch function was given {len(contexts)} contexts and returned {got}")] * len(contexts)
+    return list(results)
+
+
+def call(function: Any, argument: Any, threads: Executor) -> Awaitable[Any]:
+    """The one line where sync and async functions meet."""
+    if inspect.iscoroutinefunction(function):
+        awaitable: Awaitable[Any] = function(argument)
+        return awaitable
+    return asyncio.get_running_loop().run_in_executor(threads, function, argument)
+
+
+async def _within(phase: Phase, contexts: Sequence[Context], awaitable: Awaitable[Any]) -> Any:
+    """Wait at most ``phase.timeout`` seconds. An async function is cancelled; a thread cannot be: it is told by
+    ``ctx.cancelled`` and left alone, and its late answer goes nowhere."""
+    if phase.timeout is None:
+        return await awaitable
+    try:
+        async with asyncio.timeout(phase.timeout) as limit:
+            return await awaitable
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        for context in contexts:
+            context.stop()
+        raise TimedOut(f"took longer than {phase.timeout:g} seconds") from None
+
+
+class TimedOut(TimeoutError):
+    """The phase took longer than its timeout."""
+
+
+def settle(flow: Flow, phase: Phase, context: Context, result: Any, now: datetime) -> Ending:
+    """The one ending that a result or an exception of a phase function means."""
+    try:
+        value = normalise(phase, result)
+        if isinstance(value, BaseException):
+            return Ending(_failure(phase, context, value, now))
+        return _success(flow, phase, context, value, now)
+    except InputError as error:  # an output that has no JSON form, or items without distinct ids
+        return Ending(_failure(phase, context, Fatal(str(error)), now))
+
+
+def normalise(phase: Phase, result: Any) -> Any:
+    """A returned value as it is, except that a mapping which reports a failure is one, if the phase says so."""
+    if not phase.reports_failure or not isinstance(result, Mapping):
+        return result
+    error = result.get("error") or result.get("error_message")
+    failed = result.get("status") in ("failed", "error") or result.get("success") is False or bool(result.get("error"))
+    return ReportedFailure(str(error or "the phase reported a failure")) if failed else result
+
+
+class ReportedFailure(Exception):  # noqa: N818
+    """A phase function returned a mapping that says it failed."""
+
+
+def _success(flow: Flow, phase: Phase, context: Context, value: Any, now: datetime) -> Ending:
+    place = (now, phase.name, context.scope, context.attempt)
+    writes = tuple(context.writes)
+    if isinstance(value, Skip):
+        return Ending(f.AttemptSkipped(*place, value.reason), writes=writes)
+    if isinstance(value, Ask):
+        return Ending(f.AttemptAsked(*place, codec.load(codec.dump(value.questions))))
+    word, value = (value.word, value.value) if isinstance(value, Outcome) else ("done", value)
+    items = item_keys(value) if phase.name in flow.repeated_over else None
+    if value is None:
+        return Ending(f.AttemptSucceeded(*place, word, None, items), writes=writes)
+    text, sha256 = codec.canonical(value)
+    return Ending(f.AttemptSucceeded(*place, word, sha256, items), (text, value), writes)
+
+
+def _failure(phase: Phase, context: Context, error: BaseException, now: datetime) -> f.AttemptEnded:
+    place = (now, phase.name, context.scope, context.attempt)
+    if isinstance(error, Snooze):
+        return f.AttemptSnoozed(*place, error.until, error.reason)
+    if isinstance(error, Stopped):
+        return f.AttemptStopped(*place, "stopped")
+    fatal = isinstance(error, Fatal) or not isinstance(error, phase.retry.retry_on) or isinstance(error, phase.retry.fatal_on)
+    message = str(error) or type(error).__name__
+    trace = "".join(traceback.format_exception(error))[-TRACE:] if error.__traceback__ else None
+    return f.AttemptFailed(*place, type(error).__name__, message[:MESSAGE], fatal, trace)
+
+
+Perform = Callable[[Context], Awaitable[Any]]

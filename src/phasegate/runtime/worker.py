@@ -1,0 +1,184 @@
+"""A worker: lease runs, have them moved, renew, look for news, stop. What happens to a leased run is the mover's matter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from phasegate.errors import StoreError
+from phasegate.journal import Journal
+from phasegate.registry import Registry
+from phasegate.runtime.context import Services
+from phasegate.runtime.log import announce, logger
+from phasegate.runtime.mover import Mover
+from phasegate.store.base import Store, WorkerRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """``concurrency`` attempts at once, of which ``threads`` plain functions. In seconds: ``lease``, how long a dead worker's
+    runs stay its own; ``poll``, how often news from other processes are looked for; ``grace``, how long a stop waits."""
+
+    concurrency: int = 1000
+    threads: int = 16
+    lease: float = 15.0
+    poll: float = 0.1
+    grace: float = 20.0
+
+
+class Worker:
+    """Moves runs until stopped. ``wake`` and ``stop`` may be called from any thread."""
+
+    def __init__(
+        self, store: Store, journal: Journal, registry: Registry, *, id: str, limits: Limits, dry_run: bool = False
+    ) -> None:
+        self.id, self.limits = id, limits
+        self._store, self._journal, self._registry = store, journal, registry
+        self._services = Services(store.now, store.read, logger(), registry.deps, dry_run, announce)
+        self._flows = [(flow.name, flow.version) for flow in registry.flows]
+        self._started_at = store.now()
+        self._lease_until: datetime | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._look, self._stopping = True, False
+        self._news: object = None
+        self._next_due: datetime | None = None
+
+    async def run(self, *, until: Callable[[], bool] | None = None, until_idle: bool = False) -> None:
+        """Work until stopped; with ``until_idle`` until nothing is left that could be done now."""
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._look, self._stopping = True, False
+        self._mover = Mover(
+            self._store, self._journal, self._registry, worker=self.id, services=self._services,
+            concurrency=self.limits.concurrency, threads=self.limits.threads, changed=self._woken.set,
+        )  # fmt: skip
+        await self._renew()
+        listening = asyncio.create_task(self._listen())
+        try:
+            while not self._stopping and not (until and until()):
+                if await self._step(until_idle):
+                    break
+        finally:
+            listening.cancel()
+            await self._hand_back()
+            self._loop = None
+
+    async def _step(self, until_idle: bool) -> bool:
+        """Do what can be done now, then wait for something to change. True when there is nothing to wait for."""
+        mover = self._mover
+        self._woken.clear()
+        if self._look and self._has_room():
+            await self._claim()
+        if not self._look and mover.only_batches_wait:
+            mover.flush_batches()
+        if mover.empty and not self._look:
+            self._look = self._due()
+            if until_idle and not self._look:
+                return True
+        if not (self._look and self._has_room()):
+            await self._woken.wait()
+        return False
+
+    def _has_room(self) -> bool:
+        """Whether a claim is worth its commit: a quarter of the places is free, or all."""
+        free = self._mover.free
+        return free > 0 and (free * 4 >= self.limits.concurrency or not self._mover.in_flight)
+
+    async def _claim(self) -> None:
+        self._look = False
+        limit = self._mover.free
+        runs = await self._call(lambda: self._store.claim(self.id, limit, self._flows))
+        self._look = self._look or len(runs) == limit
+        if not self._look:
+            self._next_due = await asyncio.to_thread(self._store.next_due)
+        self._mover.take(runs)
+
+    def _due(self) -> bool:
+        """Whether something has become due by time since the last look."""
+        due = [at for at in (self._next_due, self._mover.next_due) if at is not None]
+        if not due or min(due) > self._store.now():
+            return False
+        self._next_due = self._mover.next_due = None
+        return True
+
+    # --- from outside ---
+
+    def wake(self, run_id: str | None = None) -> None:
+        """Something may have become due; ``run_id`` was changed by somebody else in this process."""
+
+        def look() -> None:
+            self._look = True
+            if run_id is not None:
+                self._mover.refresh([run_id])
+            self._woken.set()
+
+        self._tell(look)
+
+    def stop(self) -> None:
+        """End: attempts under way may finish within the grace time, the others are handed back."""
+
+        def stopping() -> None:
+            self._stopping = True
+            self._woken.set()
+
+        self._tell(stopping)
+
+    def _tell(self, what: Callable[[], None]) -> None:
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(what)
+            except RuntimeError:
+                return  # the loop has just closed: there is nobody to tell
+
+    def retire(self) -> None:
+        """Forget the registration, so that others need not wait for the lease to pass."""
+        if self._lease_until is not None:
+            self._journal.call(lambda: self._store.retire(self.id)).result()
+            self._lease_until = None
+
+    # --- lease and news ---
+
+    async def _renew(self) -> None:
+        """Register, or prolong the leases once a third of their time has passed."""
+        now = self._store.now()
+        lease = timedelta(seconds=self.limits.lease)
+        if self._lease_until is not None and self._lease_until - now > lease * 2 / 3:
+            return
+        row = WorkerRow(self.id, socket.gethostname(), os.getpid(), self._started_at, now + lease)
+        known = await self._call(lambda: self._store.renew(row))
+        if not known and self._lease_until is not None:
+            lost = self._mover.drop_all()
+            announce("worker.fenced", worker=self.id, runs=lost)
+        self._lease_until = row.lease_until
+
+    async def _listen(self) -> None:
+        """Keep the lease; look for what other processes did and for what has become due by time."""
+        rounds = 0
+        while True:
+            await asyncio.sleep(self.limits.poll)
+            rounds += 1
+            try:
+                await self._renew()
+                news = self._store.news()
+                if news != self._news or self._due():
+                    self._news, self._look = news, True
+                    self._woken.set()
+                    if not self._mover.empty and rounds >= 5:
+                        rounds = 0
+                        self._mover.refresh_outdated(await asyncio.to_thread(self._store.held, self.id))
+            except StoreError as error:
+                announce("store.trouble", worker=self.id, error=str(error))
+
+    async def _hand_back(self) -> None:
+        kept = await self._mover.wind_down(self.limits.grace)
+        if kept:
+            await self._call(lambda: self._store.release(self.id, kept))
+
+    async def _call(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.wrap_future(self._journal.call(work))

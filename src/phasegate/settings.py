@@ -1,0 +1,20 @@
+"""Settings: arguments, then the environment (``PHASEGATE_...``), then these defaults."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. ``database`` is an address such as ``sqlite:///phasegate.db``; ``lease`` and ``busy`` are
+    seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="PHASEGATE_", extra="ignore")
+
+    database: str = "sqlite:///phasegate.db"
+    tenant: str = "default"
+    concurrency: int = Field(default=1000, ge=1)
+    threads: int = Field(default=16, ge=1)
+    lease: float = Field(default=15.0, gt=0)
+    busy: float = Field(default=30.0, gt=0)

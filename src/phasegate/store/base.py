@@ -1,0 +1,204 @@
+"""What a store promises: a dozen verbs, and the records that go in and out.
+
+A store is synchronous and may be called from any thread. Only the journal calls ``append``, ``claim`` and ``transact``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from phasegate.core.facts import Fact, RecordedFact
+from phasegate.core.run import PhaseRun, Run, RunStatus, Scope, Subject
+
+#: Called inside the commit with the connection and what is being recorded; raises to refuse the commit.
+Projection = Callable[[Any, Sequence[RecordedFact]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """How one attempt ended."""
+
+    phase: str
+    scope: Scope
+    number: int
+    status: str
+    outcome: str | None
+    error: str | None
+    message: str | None
+    trace: str | None
+    started_at: datetime | None
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """An output: its place, its version, and its canonical JSON."""
+
+    phase: str
+    scope: Scope
+    version: int
+    sha256: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write into tables of the application, to be part of the commit: an SQLAlchemy statement (or SQL text) and its
+    parameters. The statement object is the key under which writes of many attempts are joined: build it once."""
+
+    statement: Any
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One run's part of a commit.
+
+    ``run`` is the state after ``facts``, ``expected`` the sequence number before them (0: the run is new). The guard is
+    ``expected`` and ``run.epoch``. ``release`` gives up the lease; ``due_at`` says when a worker should look next.
+    """
+
+    run: Run
+    expected: int
+    facts: tuple[Fact, ...]
+    instances: tuple[PhaseRun, ...] = ()
+    attempts: tuple[AttemptRow, ...] = ()
+    outputs: tuple[OutputRow, ...] = ()
+    recorded: tuple[RecordedFact, ...] = ()
+    writes: tuple[Write, ...] = ()
+    due_at: datetime | None = None
+    release: bool = False
+
+
+class WriteFailed(Exception):  # noqa: N818 - the journal's answer to one member of a batch, never shown to users as such
+    """A write or a projection of this append raised; nothing of it was recorded."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs to find; what is None does not filter."""
+
+    tenant: str = "default"
+    flow: str | None = None
+    subject: Subject | None = None
+    subject_kind: str | None = None
+    subject_ids: tuple[str, ...] | None = None
+    key: str | None = None
+    statuses: tuple[RunStatus, ...] | None = None
+    id_prefix: str | None = None
+    newest_first: bool = True
+    limit: int | None = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One entry of the log: the facts of one run that were recorded together, at ``position`` in the order of commits."""
+
+    position: int
+    run_id: str
+    tenant: str
+    seq: int
+    at: datetime
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker and how long its leases live."""
+
+    id: str
+    host: str
+    pid: int
+    started_at: datetime
+    lease_until: datetime
+    holds: int = 0
+
+
+OutputKey = tuple[str, str, Scope, int]  # run, phase, scope, version
+
+
+class Store(Protocol):
+    """The storage of runs. Every verb raises ``StoreError`` when the database fails."""
+
+    def prepare(self) -> None:
+        """Create the tables in an empty database, or check that their version is ours; raises ``SchemaMismatch``."""
+
+    def now(self) -> datetime:
+        """The time that decides leases and due times."""
+
+    def append(self, appends: Sequence[Append], projections: Sequence[Projection] = ()) -> list[Exception | None]:
+        """Commit many runs' facts, rows and writes at once; durable when it returns.
+
+        The answer has one entry per append: None, or why nothing of that one was recorded (``Conflict``, ``Fenced``,
+        ``NotAllowed`` for a second live run, ``WriteFailed``). A member that fails does not disturb the others.
+        """
+
+    def transact(self, work: Callable[[Any], tuple[Append, Any]], projections: Sequence[Projection] = ()) -> Any:
+        """Run ``work(session)`` inside a transaction and record the append it returns in that same transaction."""
+
+    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> list[Run]:
+        """Lease up to ``limit`` runs that are due and that no live worker holds, earliest due first; their epoch is raised.
+
+        Only runs of ``flows`` (name and version): others stay for a worker that knows them. Runs of workers whose lease has
+        passed are free again.
+        """
+
+    def renew(self, worker: WorkerRow) -> bool:
+        """Register a worker or prolong all its leases, in one statement. False when it had expired and was swept."""
+
+    def release(self, worker: str, run_ids: Sequence[str]) -> None:
+        """Give leased runs back unchanged."""
+
+    def retire(self, worker: str) -> None:
+        """Give back everything a worker holds and forget the worker."""
+
+    def held(self, worker: str) -> dict[str, tuple[int, int]]:
+        """What a worker holds: sequence number and epoch by run."""
+
+    def load(self, run_ids: Sequence[str]) -> list[Run]:
+        """Runs with all their phase instances, in the order asked for; unknown ids are left out."""
+
+    def find(self, which: RunFilter) -> list[Run]:
+        """Runs without their phase instances."""
+
+    def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
+        """The values of outputs; unknown ones are left out."""
+
+    def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
+        """Commits after a position, in order."""
+
+    def next_due(self) -> datetime | None:
+        """When the next run that nobody holds is due."""
+
+    def news(self) -> object:
+        """A value that differs from an earlier one when anybody has committed since; costs no query."""
+
+    def workers(self) -> list[WorkerRow]:
+        """The workers that are registered."""
+
+    def keep_flow(self, name: str, version: int, body: str) -> bool:
+        """Keep the definition of a flow (JSON). False, and nothing changed, when unfinished runs use another definition."""
+
+    def flows(self) -> list[Any]:
+        """The definitions kept, by name and version."""
+
+    def read(self, statement: Any, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        """The rows of a query."""
+
+    def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
+        """Create an application's own tables, and run its further statements, where they do not exist yet."""
+
+    def rehearsal(self) -> AbstractContextManager[Store]:
+        """A store on which everything happens as on this one and is undone when the context ends."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+

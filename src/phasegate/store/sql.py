@@ -1,0 +1,390 @@
+"""Every query, once, in SQLAlchemy Core. What differs between databases is a method of the class in the dialect's file."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from phasegate.core.run import Run
+from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, StoreError, UnknownName
+from phasegate.store import codec, rows
+from phasegate.store.base import Append, Commit, OutputKey, Projection, RunFilter, Store, WorkerRow, Write, WriteFailed
+from phasegate.store.tables import FINAL, attempts, decisions, facts, flows, outputs, phase_runs, runs, workers
+
+_PHASE_SELECT = sa.select(*(phase_runs.c[name] for name in rows.PHASE_COLUMNS))
+
+
+class SqlStore(ABC):
+    """The verbs of ``Store``; see there for what each promises."""
+
+    def __init__(self) -> None:
+        self._pinned: sa.Connection | None = None
+        self._lock = threading.RLock()
+        self._rehearsed = 0
+
+    # --- what a dialect gives ---
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The time that decides leases and due times."""
+
+    @abstractmethod
+    def time(self, value: datetime) -> Any:
+        """A time as the driver takes it."""
+
+    @abstractmethod
+    def open_reading(self) -> AbstractContextManager[sa.Connection]:
+        """A connection to read from."""
+
+    @abstractmethod
+    def open_writing(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction that may write from its first statement; committed durably when the block ends."""
+
+    @abstractmethod
+    def committed(self) -> object:
+        """A value that differs from an earlier one when anybody has committed since."""
+
+    @abstractmethod
+    def insert(self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]) -> None:
+        """Insert rows given in the order of ``columns``."""
+
+    @abstractmethod
+    def upsert_phases(self, connection: sa.Connection, rows_: list[rows.Row]) -> None:
+        """Insert or replace rows of ``phase_runs``."""
+
+    @abstractmethod
+    def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
+        """Apply ``rows.run_update`` rows; how many met their guard."""
+
+    @abstractmethod
+    def any_of(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+        """Whether a column is among many values, as one parameter."""
+
+    # --- connections ---
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection to read from; in a rehearsal the one in which everything happens."""
+        if self._pinned is None:
+            with self.open_reading() as connection:
+                yield connection
+        else:
+            with self._lock:
+                yield self._pinned
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction; in a rehearsal a savepoint in the one that will be rolled back."""
+        if self._pinned is None:
+            with self.open_writing() as connection:
+                yield connection
+        else:
+            with self._lock, self._pinned.begin_nested():
+                yield self._pinned
+                self._rehearsed += 1
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[Store]:
+        twin = copy.copy(self)
+        twin._lock = threading.RLock()
+        with self.open_writing() as connection:
+            twin._pinned = connection
+            try:
+                yield twin  # type: ignore[misc]  # a dialect's subclass has the rest of the verbs
+            finally:
+                connection.rollback()
+
+    def news(self) -> object:
+        return self.committed() if self._pinned is None else self._rehearsed
+
+    # --- append ---
+
+    def append(self, appends: Sequence[Append], projections: Sequence[Projection] = ()) -> list[Exception | None]:
+        try:
+            with self.writing() as connection:
+                self._apply(connection, appends, projections)
+            return [None] * len(appends)
+        except (_GuardFailed, WriteFailed, sa.exc.IntegrityError, InputError):
+            # Somebody in the batch failed. One by one, each behind a savepoint, shows who, and saves the others.
+            with self.writing() as connection:
+                return [self._append_one(connection, append, projections) for append in appends]
+
+    def _append_one(
+        self, connection: sa.Connection, append: Append, projections: Sequence[Projection]
+    ) -> Exception | None:
+        savepoint = connection.begin_nested()
+        try:
+            self._apply(connection, [append], projections)
+        except _GuardFailed:
+            savepoint.rollback()
+            return self._refusal(connection, append)
+        except (WriteFailed, InputError) as error:
+            savepoint.rollback()
+            return error
+        except sa.exc.IntegrityError as error:
+            savepoint.rollback()
+            return NotAllowed(f"{append.run.subject} already has a live run of {append.run.flow!r}") \
+                if append.expected == 0 else WriteFailed(error)  # fmt: skip
+        savepoint.commit()
+        return None
+
+    def _refusal(self, connection: sa.Connection, append: Append) -> Exception:
+        row = connection.execute(sa.select(runs.c.seq, runs.c.epoch).where(runs.c.id == append.run.id)).first()
+        if row is None:
+            return UnknownName("run", append.run.id)
+        if row.seq == append.expected:
+            return Fenced(f"run {append.run.id} is in its epoch {row.epoch}, not {append.run.epoch}")
+        return Conflict(f"run {append.run.id} is at fact {row.seq}, not {append.expected}")
+
+    def _apply(self, connection: sa.Connection, appends: Sequence[Append], projections: Sequence[Projection]) -> None:
+        time = self.time
+        updates = [rows.run_update(a, time) for a in appends if a.expected]
+        if updates and self.update_runs(connection, updates) != len(updates):
+            raise _GuardFailed
+        created = [rows.run_row(a, time) for a in appends if not a.expected]
+        many: tuple[tuple[sa.Table, tuple[str, ...], list[rows.Row]], ...] = (
+            (runs, rows.RUN_COLUMNS, created),
+            (attempts, rows.ATTEMPT_COLUMNS, _flat(rows.attempt_rows(a, time) for a in appends if a.attempts)),
+            (outputs, rows.OUTPUT_COLUMNS, _flat(rows.output_rows(a) for a in appends if a.outputs)),
+            (facts, rows.FACT_COLUMNS, [rows.fact_row(a, time) for a in appends if a.facts]),
+            (decisions, rows.DECISION_COLUMNS, _flat(rows.decision_rows(a, time) for a in appends)),
+        )
+        for table, columns, values in many:
+            if values:
+                self.insert(connection, table, columns, values)
+        changed = _flat(rows.phase_rows(a, time) for a in appends)
+        if changed:
+            self.upsert_phases(connection, changed)
+        self._apply_writes(connection, appends, projections)
+
+    def _apply_writes(
+        self, connection: sa.Connection, appends: Sequence[Append], projections: Sequence[Projection]
+    ) -> None:
+        """The applications' part of the commit; whatever it raises is theirs, not the store's."""
+        try:
+            for statement, params in joined(write for append in appends for write in append.writes):
+                connection.execute(statement, params)
+            recorded = [each for append in appends for each in append.recorded] if projections else []
+            for project in projections if recorded else ():
+                project(connection, recorded)
+        except sa.exc.OperationalError:
+            raise  # locked, full, gone: the store's trouble after all
+        except Exception as error:
+            raise WriteFailed(error) from error
+
+    def transact(self, work: Callable[[Any], tuple[Append, Any]], projections: Sequence[Projection] = ()) -> Any:
+        with self.writing() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
+            append, result = work(session)
+            session.flush()
+            session.commit()
+            try:
+                self._apply(connection, [append], projections)
+            except _GuardFailed:
+                refusal = self._refusal(connection, append)
+                raise refusal from None
+        return result
+
+    # --- leases ---
+
+    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> list[Run]:
+        now = self.now()
+        known = self.any_of(runs.c.flow + "@" + sa.cast(runs.c.version, sa.String), [f"{n}@{v}" for n, v in flows])
+        if not self._anything_due(now, known):
+            return []
+        with self.writing() as connection:
+            self._sweep(connection, now)
+            due = (
+                sa.select(runs.c.id)
+                .where(runs.c.worker.is_(None), runs.c.due_at <= now, known)
+                .order_by(runs.c.due_at)
+                .limit(limit)
+            )
+            ids = [row.id for row in connection.execute(due)]
+            mine = self.any_of(runs.c.id, ids)
+            connection.execute(sa.update(runs).where(mine).values(worker=worker, epoch=runs.c.epoch + 1))
+            return self._load(connection, ids)
+
+    def _anything_due(self, now: datetime, known: sa.ColumnElement[bool]) -> bool:
+        """Looked up before the write lock is taken, so that idle workers do not disturb busy ones."""
+        due = sa.select(runs.c.id).where(runs.c.worker.is_(None), runs.c.due_at <= now, known).limit(1)
+        dead = sa.select(workers.c.id).where(workers.c.lease_until < now).limit(1)
+        with self.reading() as connection:
+            return connection.execute(due).first() is not None or connection.execute(dead).first() is not None
+
+    def _sweep(self, connection: sa.Connection, now: datetime) -> None:
+        """Free the runs of workers whose lease has passed; the raised epoch fences the worker off should it still live."""
+        dead = [row.id for row in connection.execute(sa.select(workers.c.id).where(workers.c.lease_until < now))]
+        if dead:
+            self._free(connection, self.any_of(runs.c.worker, dead))
+            connection.execute(sa.delete(workers).where(self.any_of(workers.c.id, dead)))
+
+    def _free(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
+        connection.execute(sa.update(runs).where(which).values(worker=None, epoch=runs.c.epoch + 1))
+
+    def renew(self, worker: WorkerRow) -> bool:
+        with self.writing() as connection:
+            mine = workers.c.id == worker.id
+            done = connection.execute(sa.update(workers).where(mine).values(lease_until=worker.lease_until))
+            if done.rowcount:
+                return True
+            values = {"id": worker.id, "host": worker.host, "pid": worker.pid, "started_at": worker.started_at}
+            connection.execute(sa.insert(workers).values(**values, lease_until=worker.lease_until))
+            return False
+
+    def release(self, worker: str, run_ids: Sequence[str]) -> None:
+        with self.writing() as connection:
+            self._free(connection, sa.and_(self.any_of(runs.c.id, list(run_ids)), runs.c.worker == worker))
+
+    def retire(self, worker: str) -> None:
+        with self.writing() as connection:
+            self._free(connection, runs.c.worker == worker)
+            connection.execute(sa.delete(workers).where(workers.c.id == worker))
+
+    def held(self, worker: str) -> dict[str, tuple[int, int]]:
+        query = sa.select(runs.c.id, runs.c.seq, runs.c.epoch).where(runs.c.worker == worker)
+        with self.reading() as connection:
+            return {row.id: (row.seq, row.epoch) for row in connection.execute(query)}
+
+    def workers(self) -> list[WorkerRow]:
+        holds = sa.select(sa.func.count()).where(runs.c.worker == workers.c.id).scalar_subquery()
+        query = sa.select(workers, holds.label("holds")).order_by(workers.c.started_at)
+        with self.reading() as connection:
+            return [WorkerRow(r.id, r.host, r.pid, r.started_at, r.lease_until, r.holds) for r in connection.execute(query)]
+
+    # --- reading ---
+
+    def load(self, run_ids: Sequence[str]) -> list[Run]:
+        with self.reading() as connection:
+            return self._load(connection, list(run_ids))
+
+    def _load(self, connection: sa.Connection, ids: list[str]) -> list[Run]:
+        found = connection.execute(sa.select(runs).where(self.any_of(runs.c.id, ids))).mappings()
+        by_id = {row["id"]: row for row in found}
+        phases = rows.instances_by_run(connection.execute(_PHASE_SELECT.where(self.any_of(phase_runs.c.run_id, ids))))
+        return [rows.run_of(dict(by_id[id_]), phases.get(id_)) for id_ in ids if id_ in by_id]
+
+    def find(self, which: RunFilter) -> list[Run]:
+        query = sa.select(runs).where(runs.c.tenant == which.tenant)
+        subject = which.subject
+        for condition in (
+            runs.c.flow == which.flow if which.flow is not None else None,
+            runs.c.subject_kind == (subject.kind if subject else which.subject_kind)
+            if subject or which.subject_kind else None,
+            runs.c.subject_id == subject.id if subject else None,
+            self.any_of(runs.c.subject_id, which.subject_ids) if which.subject_ids is not None else None,
+            runs.c.key == which.key if which.key is not None else None,
+            runs.c.status.in_([status.value for status in which.statuses]) if which.statuses is not None else None,
+            runs.c.id.startswith(which.id_prefix, autoescape=True) if which.id_prefix is not None else None,
+        ):  # fmt: skip
+            if condition is not None:
+                query = query.where(condition)
+        order = runs.c.id.desc() if which.newest_first else runs.c.id.asc()
+        with self.reading() as connection:
+            found = connection.execute(query.order_by(order).limit(which.limit)).mappings()
+            return [rows.run_of(dict(row)) for row in found]
+
+    def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
+        wanted = set(keys)
+        query = sa.select(
+            outputs.c.run_id, outputs.c.phase, outputs.c.scope, outputs.c.version, outputs.c.body
+        ).where(self.any_of(outputs.c.run_id, sorted({key[0] for key in keys})))  # fmt: skip
+        names = {key[1] for key in keys}
+        if len(names) < 50:
+            query = query.where(outputs.c.phase.in_(names))
+        with self.reading() as connection:
+            found = connection.execute(query)
+            values = {(r.run_id, r.phase, codec.load_scope(r.scope), r.version): r.body for r in found}
+        return {key: codec.load(body) for key, body in values.items() if key in wanted}
+
+    def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
+        query = sa.select(facts).where(facts.c.position > after)
+        if run_id is not None:
+            query = query.where(facts.c.run_id == run_id)
+        with self.reading() as connection:
+            return [
+                Commit(r.position, r.run_id, r.tenant, r.seq, r.at, tuple(codec.load_facts(r.body)))
+                for r in connection.execute(query.order_by(facts.c.position).limit(limit))
+            ]
+
+    def next_due(self) -> datetime | None:
+        with self.reading() as connection:
+            due: datetime | None = connection.execute(
+                sa.select(runs.c.due_at).where(runs.c.worker.is_(None), runs.c.due_at.is_not(None))
+                .order_by(runs.c.due_at).limit(1)
+            ).scalar()  # fmt: skip
+            return due
+
+    def keep_flow(self, name: str, version: int, body: str) -> bool:
+        here = sa.and_(flows.c.name == name, flows.c.version == version)
+        with self.reading() as connection:
+            if connection.execute(sa.select(flows.c.body).where(here)).scalar() == body:
+                return True
+        with self.writing() as connection:
+            live = sa.select(runs.c.id).where(runs.c.flow == name, runs.c.version == version, runs.c.status.not_in(FINAL))
+            if connection.execute(live.limit(1)).first() is not None:
+                return False
+            connection.execute(sa.delete(flows).where(here))
+            connection.execute(sa.insert(flows).values(name=name, version=version, body=body))
+            return True
+
+    def flows(self) -> list[Any]:
+        with self.reading() as connection:
+            return [codec.load(row.body) for row in connection.execute(sa.select(flows).order_by(flows.c.name, flows.c.version))]
+
+    def read(self, statement: Any, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        statement = sa.text(statement) if isinstance(statement, str) else statement
+        with self.reading() as connection:
+            return [dict(row) for row in connection.execute(statement, dict(params or {})).mappings()]
+
+    def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
+        with self.writing() as connection:
+            metadata.create_all(connection)
+            for statement in ddl:
+                connection.exec_driver_sql(statement)
+
+
+class _GuardFailed(Exception):  # noqa: N818
+    """Some run of the batch has moved on."""
+
+
+def _flat(groups: Iterable[Iterable[rows.Row]]) -> list[rows.Row]:
+    return list(itertools.chain.from_iterable(groups))
+
+
+def joined(writes: Iterable[Write]) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
+    """Writes of the same statement together, statements in the order of their first use."""
+    grouped: dict[Any, list[dict[str, Any]]] = {}
+    statements: dict[Any, Any] = {}
+    for write in writes:
+        key = write.statement if isinstance(write.statement, str) else id(write.statement)
+        statements.setdefault(key, write.statement)
+        grouped.setdefault(key, []).append(dict(write.params))
+    for key, params in grouped.items():
+        statement = statements[key]
+        yield sa.text(statement) if isinstance(statement, str) else statement, params
+
+
+def lease_end(now: datetime, lease: float) -> datetime:
+    """When a lease of ``lease`` seconds ends."""
+    return now + timedelta(seconds=lease)
+
+
+@contextmanager
+def store_errors(translate: Callable[[sa.exc.DBAPIError], StoreError | None]) -> Iterator[None]:
+    """Database errors as ours, where we know what to say about them."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        ours = translate(error)
+        if ours is None:
+            raise
+        raise ours from error

@@ -1,0 +1,256 @@
+"""SQLite: one file, no server, several processes; and the reason for everything done differently here."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
+
+from phasegate.core.run import PhaseStatus
+from phasegate.errors import NotADatabase, SchemaMismatch, StoreError, StoreUnavailable
+from phasegate.store import codec, rows
+from phasegate.store.sql import SqlStore, store_errors
+from phasegate.store.tables import PREFIX, iso, metadata, phase_runs, runs
+from phasegate.store.version import HEAD, VERSION_TABLE
+
+#: Seconds to wait for another process's transaction before giving up.
+BUSY_SECONDS = 30.0
+
+_PRAGMAS = (
+    "journal_mode=WAL",  # readers and the one writer do not wait for each other
+    "synchronous=FULL",  # a commit that was answered is on disk
+    f"busy_timeout={int(BUSY_SECONDS * 1000)}",
+    "foreign_keys=ON",
+    "temp_store=MEMORY",
+    "cache_size=-65536",  # KiB: the pages of the runs being worked on
+    "wal_autocheckpoint=4000",  # pages: fewer, larger checkpoints cost less than many small ones
+)
+
+
+class SQLiteStore(SqlStore):
+    """The store on one SQLite file; ``path`` None is a temporary file that goes with the store."""
+
+    def __init__(
+        self, path: Path | str | None, *, clock: Callable[[], datetime] | None = None, busy: float = BUSY_SECONDS
+    ) -> None:
+        super().__init__()
+        # A database in memory belongs to one connection, but here a writer and readers work side by side.
+        self._temporary = tempfile.TemporaryDirectory(prefix="phasegate-") if path is None else None
+        self.path = Path(self._temporary.name, "phasegate.db") if self._temporary else Path(str(path))
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._busy = busy
+        self._engine = sa.create_engine(
+            f"sqlite:///{self.path}",
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": busy},
+            pool_size=20,
+            max_overflow=20,
+        )
+        sa.event.listen(self._engine, "connect", self._configure)
+        sa.event.listen(self._engine, "begin", _begin)
+        self._news_lock = threading.Lock()
+        self._news_connection: sqlite3.Connection | None = None
+        self._statements = _Statements(self._engine)
+
+    def _configure(self, connection: sqlite3.Connection, _record: Any) -> None:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute(f"PRAGMA busy_timeout={int(self._busy * 1000)}")
+
+    # --- the file ---
+
+    def prepare(self) -> None:
+        _check_file(self.path)
+        with store_errors(self._translate):
+            with self.open_reading() as connection:
+                found = _version(connection)
+            if found is None:
+                self._create_tables()
+            elif found != HEAD:
+                raise _mismatch(found)
+
+    def _create_tables(self) -> None:
+        """All tables at once, marked with the version the migrations lead to: importing Alembic would take longer than the
+        whole of a short program. A test proves that both ways give the same schema."""
+        with self.open_writing() as connection:
+            if _version(connection) is not None:  # another process was faster
+                return
+            metadata.create_all(connection)
+            for view in VIEWS:
+                connection.exec_driver_sql(view)
+            connection.exec_driver_sql(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (HEAD,))
+
+    def close(self) -> None:
+        with self._news_lock:
+            if self._news_connection is not None:
+                self._news_connection.close()
+                self._news_connection = None
+        self._engine.dispose()
+        if self._temporary:
+            self._temporary.cleanup()
+
+    # --- what SQLite does its own way ---
+
+    def now(self) -> datetime:
+        """The machine's time: all processes on one file share one machine."""
+        return self._clock()
+
+    def time(self, value: datetime) -> str:
+        return iso(value)
+
+    @contextlib.contextmanager
+    def open_reading(self) -> Iterator[sa.Connection]:
+        with store_errors(self._translate), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def open_writing(self) -> Iterator[sa.Connection]:
+        # Immediate: a transaction that begins by reading and then writes can fail half way when another process wrote in
+        # between; one that takes the write lock first can only wait.
+        with store_errors(self._translate), self._engine.connect() as connection:
+            connection = connection.execution_options(phasegate_begin="BEGIN IMMEDIATE")
+            with connection.begin():
+                yield connection
+
+    def committed(self) -> object:
+        """``data_version`` changes when another connection commits; asking reads a word of shared memory, not the file."""
+        with self._news_lock:
+            if self._news_connection is None:
+                self._news_connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+            return self._news_connection.execute("PRAGMA data_version").fetchone()[0]
+
+    def insert(self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]) -> None:
+        connection.exec_driver_sql(self._statements.insert(table, columns), rows_)
+
+    def upsert_phases(self, connection: sa.Connection, rows_: list[rows.Row]) -> None:
+        connection.exec_driver_sql(self._statements.upsert_phases, rows_)
+
+    def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
+        return connection.exec_driver_sql(self._statements.update_runs, rows_).rowcount
+
+    def any_of(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+        # One JSON parameter instead of one per value: SQLite limits their number, and the statement text stays the same.
+        listed = sa.func.json_each(codec.dump(list(values))).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
+
+    def _translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
+        return explain_error(self.path, str(error.orig))
+
+
+class _Statements:
+    """The text of the statements of the hot path, compiled once."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._dialect = engine.dialect
+        self._inserts: dict[str, str] = {}
+        table = dialect.insert(phase_runs)
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in rows.PHASE_COLUMNS}
+        fresh = {name: table.excluded[name] for name in rows.PHASE_COLUMNS[4:]}
+        upsert = table.values(values).on_conflict_do_update(index_elements=["run_id", "phase", "scope"], set_=fresh)
+        self.upsert_phases = self._text(upsert)
+        self.update_runs = (
+            f"UPDATE {runs.name} SET status=?, aim=?, unchecked=?, ending=?, reason=?, updated_at=?, seq=?, due_at=?,"
+            " worker=CASE WHEN ? THEN NULL ELSE worker END WHERE id=? AND seq=? AND epoch=?"
+        )
+
+    def insert(self, table: sa.Table, columns: tuple[str, ...]) -> str:
+        if table.name not in self._inserts:
+            self._inserts[table.name] = self._text(sa.insert(table).values({n: sa.bindparam(n) for n in columns}))
+        return self._inserts[table.name]
+
+    def _text(self, statement: Any) -> str:
+        return str(statement.compile(dialect=self._dialect))
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("phasegate_begin", "BEGIN"))
+
+
+def _check_file(path: Path) -> None:
+    """What can be said about the path before SQLite says it less clearly."""
+    if path.is_dir():
+        raise NotADatabase(f"{path} is a directory", hint="name a file, such as sqlite:///phasegate.db")
+    if not path.parent.is_dir():
+        raise StoreUnavailable(f"there is no directory {path.parent}", hint="create it, or name another file")
+
+
+def _version(connection: sa.Connection) -> str | None:
+    """The version of the schema; None when the file has none of our tables."""
+    tables = sa.inspect(connection).get_table_names()
+    if VERSION_TABLE in tables:
+        return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar())
+    if any(name.startswith(PREFIX) for name in tables):
+        raise SchemaMismatch("the database has tables of phasegate without a version", hint="restore it from a backup")
+    return None
+
+
+def _mismatch(found: str) -> SchemaMismatch:
+    if found < HEAD:
+        return SchemaMismatch(
+            f"the database has the older schema {found}, this phasegate needs {HEAD}", hint="run: phasegate db upgrade"
+        )
+    return SchemaMismatch(
+        f"the database has schema {found}, this phasegate knows {HEAD} and nothing newer",
+        hint="install the phasegate version that made it, or a newer one",
+    )
+
+
+def explain_error(path: Path, message: str) -> StoreError | None:
+    """What SQLite's message means for a person, and what to do; None when it is not about the file."""
+    if "not a database" in message or "malformed" in message:
+        return NotADatabase(f"{path} is not a database", hint="name another file, or restore it from a backup")
+    if "locked" in message or "busy" in message:
+        return StoreUnavailable(
+            f"{path} is locked by another process", hint="try again when it has finished; see who has the file open"
+        )
+    if "readonly" in message:
+        return StoreUnavailable(f"{path} cannot be written", hint="check the permissions of the file and its directory")
+    if "full" in message:
+        return StoreUnavailable(f"there is no space left for {path}", hint="free some space; nothing was half-written")
+    if "unable to open" in message:
+        return StoreUnavailable(f"{path} cannot be opened", hint="check the path and the permissions of its directory")
+    return None
+
+
+# --- views ----------------------------------------------------------------------------------------------------------
+
+
+def _ago(hours: int) -> str:
+    return f"strftime('%Y-%m-%dT%H:%M:%f', 'now', '-{hours} hours') || '000+00:00'"
+
+
+_RUN = "r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id"
+_OPEN = ", ".join(f"'{s.value}'" for s in (PhaseStatus.READY, PhaseStatus.RUNNING, PhaseStatus.WAITING, PhaseStatus.FAILED))
+
+VIEWS = (
+    f"""CREATE VIEW phasegate_v_subjects_by_phase AS
+    SELECT {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status, p.attempt, p.since, p.due_at,
+           coalesce(p.reason, r.reason) AS reason
+    FROM phasegate_runs r LEFT JOIN phasegate_phase_runs p ON p.run_id = r.id AND p.status IN ({_OPEN})""",
+    f"""CREATE VIEW phasegate_v_recent_completions AS
+    SELECT {_RUN}, a.phase, a.scope, a.number AS attempt, a.outcome, a.started_at, a.finished_at
+    FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id
+    WHERE a.status = 'succeeded' AND a.finished_at >= {_ago(24)} ORDER BY a.finished_at DESC""",
+    f"""CREATE VIEW phasegate_v_failed_phases AS
+    SELECT {_RUN}, p.phase, p.scope, p.attempt, p.reason, p.since AS failed_at
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE p.status = 'failed' AND r.status <> 'cancelled' ORDER BY p.since DESC""",
+    f"""CREATE VIEW phasegate_v_stuck AS
+    SELECT {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status, p.since, p.due_at, p.reason
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND p.status IN ({_OPEN}) AND p.since < {_ago(24)}
+    ORDER BY p.since""",
+    """CREATE VIEW phasegate_v_facts AS
+    SELECT f.tenant, f.run_id, f.position, f.seq - json_array_length(f.body) + 1 + j.key AS seq,
+           json_extract(j.value, '$.kind') AS kind, json_extract(j.value, '$.at') AS at,
+           json_extract(j.value, '$.phase') AS phase, j.value AS fact
+    FROM phasegate_facts f, json_each(f.body) j""",
+)
