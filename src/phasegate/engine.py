@@ -30,7 +30,7 @@ from phasegate.journal import Journal, compose
 from phasegate.registry import Registry
 from phasegate.runtime.worker import Limits, Worker
 from phasegate.store import codec
-from phasegate.store.base import Append, Commit, RunFilter, Store, WorkerRow
+from phasegate.store.base import Append, Commit, RunFilter, Store, WorkerRow, Write
 from phasegate.store.ids import new_id
 from phasegate.store.opening import open_store
 
@@ -168,6 +168,7 @@ class Engine:
         self, run_ids: list[str], name: str, *, check_needs: bool, by: str
     ) -> tuple[list[str], dict[Subject, tuple[str, ...]]]:
         blocked: dict[Subject, tuple[str, ...]] = {}
+        refused: set[str] = set()
         aimed = list(run_ids)
         todo = run_ids
         for _ in range(CONFLICTS):
@@ -179,11 +180,12 @@ class Engine:
                     asked = commands.aim(flow, run, now, [name], by=by, unchecked=not check_needs)
                 except NeedsNotMet as error:
                     blocked[run.subject] = error.missing
-                    aimed.remove(run.id)
-                    continue
+                    refused.add(run.id)
+                    asked = commands.refuse(now, name, error.missing, by=by)
                 after, facts = advance(flow, run, now, *asked)
                 appends.append(self._compose(flow, run, after, facts, now))
             answers = self._journal.append_all(appends) if appends else []
+            aimed = [run_id for run_id in run_ids if run_id not in refused]
             todo = [a.run.id for a, e in zip(appends, answers, strict=True) if isinstance(e, Conflict | Fenced)]
             _raise_others(answers)
             if not todo:
@@ -225,7 +227,9 @@ class Engine:
     ) -> Run:
         """Answer the questions with which a phase parked itself."""
         return self._command(
-            run_id, lambda flow, run, now: commands.answer(run, now, (flow.phase(phase).name, scope), answers, by=by), tenant
+            run_id,
+            lambda flow, run, now: commands.answer(run, now, (flow.phase(phase).name, scope), answers, by=by),
+            tenant,
         )
 
     def retry(self, run_id: str, phase: str | None = None, *, by: str = "", tenant: str | None = None) -> Run:
@@ -238,7 +242,9 @@ class Engine:
         """Do a phase and everything downstream of it again."""
         return self._command(
             run_id,
-            lambda flow, run, now: commands.reset(flow, run, now, (flow.phase(phase).name, scope), by=by, reason=reason),
+            lambda flow, run, now: commands.reset(
+                flow, run, now, (flow.phase(phase).name, scope), by=by, reason=reason
+            ),
             tenant,
         )
 
@@ -347,7 +353,9 @@ class Engine:
         run = self.get(run_id, tenant=tenant)
         return explain(self._definition(run.flow, run.version), run, self.store.now())
 
-    def plan(self, flow: str | Flow, subjects: Sequence[Subject], *, tenant: str | None = None) -> dict[Subject, list[str]]:
+    def plan(
+        self, flow: str | Flow, subjects: Sequence[Subject], *, tenant: str | None = None
+    ) -> dict[Subject, list[str]]:
         """The phases that are not settled, per subject, in the order in which they would run; nothing is run."""
         definition = self._flow(flow)
         found = self._runs_of(definition.name, subjects, tenant or self.tenant, None)
@@ -440,6 +448,13 @@ class Engine:
             finally:
                 twin.close()
 
+    def write(self, writes: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:
+        """Commit rows of the application that belong to no phase: (statement, parameters) pairs, all or none.
+
+        A dry-run undoes them like everything else.
+        """
+        self._journal.call(lambda: self.store.write([Write(s, p) for s, p in writes])).result()
+
     def create_tables(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
         """Create an application's own tables where they do not exist."""
         self.store.create(metadata, ddl)
@@ -469,7 +484,9 @@ class Engine:
         known = self.registry.known(name, version)
         if known is not None:
             return known
-        return next((x for x in map(flow_from_data, self.store.flows()) if (x.name, x.version) == (name, version)), None)
+        return next(
+            (x for x in map(flow_from_data, self.store.flows()) if (x.name, x.version) == (name, version)), None
+        )
 
     def _known(self, run: Run) -> Flow:
         flow = self._definition(run.flow, run.version)

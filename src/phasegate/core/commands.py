@@ -55,7 +55,13 @@ def aim(
     kept = None if run.aim is None and not run.finished else frozenset(chosen) | _unreached(flow, run)
     # Phases that an unfinished run was let start unchecked must still be able to.
     unchecked = unchecked or (run.unchecked and not run.finished)
-    return (f.RunAimed(now, kept, unchecked, by), *redone, *_run_again(flow, stands, now, chosen, by))
+    pressed = frozenset(chosen) | (frozenset() if run.finished else run.pressed)
+    return (f.RunAimed(now, kept, unchecked, by, pressed), *redone, *_run_again(flow, stands, now, chosen, by))
+
+
+def refuse(now: datetime, name: str, missing: Collection[str], *, by: str = "") -> tuple[f.Fact, ...]:
+    """Put on record that a phase was asked for too early."""
+    return (f.PhaseRefused(now, name, (), f"needs {', '.join(missing)} first", by),)
 
 
 _DONE = (PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED, PhaseStatus.FAILED)
@@ -114,7 +120,7 @@ def retry(flow: Flow, run: Run, now: datetime, *, phase: str | None = None, by: 
 
 
 def _reopened(run: Run, now: datetime, by: str) -> tuple[f.Fact, ...]:
-    return (f.RunAimed(now, run.aim, run.unchecked, by),) if run.finished else ()
+    return (f.RunAimed(now, run.aim, run.unchecked, by, run.pressed),) if run.finished else ()
 
 
 def _redone(flow: Flow, run: Run, now: datetime, by: str) -> tuple[f.PhaseReset, ...]:

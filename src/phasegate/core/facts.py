@@ -34,13 +34,15 @@ class RunStarted:
 @dataclass(frozen=True, slots=True)
 class RunAimed:
     """The run is to reach these phases (None: all); a finished run is open again. ``unchecked`` lets the aimed phases start
-    although phases outside the aim that they need are not settled."""
+    although phases outside the aim that they need are not settled. ``pressed`` are those a person asked for by name: they do
+    not wait for what they merely come ``after``."""
 
     kind: ClassVar[str] = "run.aimed"
     at: datetime
     aim: frozenset[str] | None = None
     unchecked: bool = False
     by: str = ""
+    pressed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,18 @@ class PhaseSkipped:
     """The phase will not run: a condition, or a person, says so."""
 
     kind: ClassVar[str] = "phase.skipped"
+    at: datetime
+    phase: str
+    scope: Scope = ()
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRefused:
+    """The phase was asked for before what it needs was settled; nothing was started."""
+
+    kind: ClassVar[str] = "phase.refused"
     at: datetime
     phase: str
     scope: Scope = ()
@@ -344,7 +358,7 @@ AttemptEnded = (
     AttemptSucceeded | AttemptSkipped | AttemptFailed | AttemptSnoozed | AttemptAsked | AttemptLost | AttemptStopped
 )
 PhaseFact = (
-    PhaseReadied | PhaseSkipped | PhaseReset | PhaseFailed | RetryScheduled | AttemptStarted | AttemptEnded
+    PhaseReadied | PhaseSkipped | PhaseRefused | PhaseReset | PhaseFailed | RetryScheduled | AttemptStarted | AttemptEnded
     | QuestionsAnswered | GateOpened | DecisionMade | DecisionsVoided | GateSettled
 )  # fmt: skip
 Fact = RunFact | PhaseFact
@@ -354,7 +368,7 @@ KINDS: dict[str, type[Any]] = {
     cls.kind: cls
     for cls in (
         RunStarted, RunAimed, RunParked, RunPaused, RunResumed, RunEnding, RunSucceeded, RunFailed, RunCancelled,
-        PhaseReadied, PhaseSkipped, PhaseReset, PhaseFailed, RetryScheduled,
+        PhaseReadied, PhaseSkipped, PhaseRefused, PhaseReset, PhaseFailed, RetryScheduled,
         AttemptStarted, AttemptSucceeded, AttemptSkipped, AttemptFailed, AttemptSnoozed, AttemptAsked, AttemptLost,
         AttemptStopped, QuestionsAnswered, GateOpened, DecisionMade, DecisionsVoided, GateSettled,
     )

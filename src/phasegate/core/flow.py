@@ -82,7 +82,7 @@ class Phase:
     """One unit of work.
 
     ``name`` is its identity, ``label`` what people call it (``1.1``). ``run`` is the function; a gate has ``gate`` instead.
-    ``needs`` names the phases that must settle first; ``each`` repeats the phase once per item of that phase's output;
+    ``needs`` names the phases that must settle first; ``after`` those it waits for only when the run aims at them too; ``each`` repeats the phase once per item of that phase's output;
     ``when`` maps a phase above to the outcome words that let this one run (otherwise it is skipped); ``redo`` maps an own
     outcome to the phase that is reset, with everything downstream of it, at most ``rounds`` times. ``timeout`` and
     ``expects`` are seconds. ``compensate`` undoes the phase when the run fails or is cancelled later. ``transactional``
@@ -94,6 +94,7 @@ class Phase:
     run: Handler | None = None
     label: str | None = None
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     each: str | None = None
     when: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     redo: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +115,12 @@ class Phase:
         """Every phase this one waits for: its needs, what it repeats over, what its conditions ask about, what it shows."""
         shown = self.gate.shows if self.gate else ()
         each = (self.each,) if self.each else ()
-        return tuple(dict.fromkeys((*each, *self.needs, *self.when, *shown)))
+        return tuple(dict.fromkeys((*each, *self.needs, *self.when, *shown, *self.after)))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """What is above without what is only waited for when the run aims at it."""
+        return tuple(name for name in self.above if name not in self.after or name in self.needs)
 
     def words(self, name: str) -> tuple[str, ...]:
         """The outcomes of phase ``name`` that let this phase run."""
@@ -249,6 +255,7 @@ def _unknown_names(flow: Flow, names: list[str]) -> Iterable[str]:
     for phase in flow.phases:
         for role, used in (
             ("needs", phase.needs),
+            ("comes after", phase.after),
             ("repeats over", (phase.each,) if phase.each else ()),
             ("has a condition on", tuple(phase.when)),
             ("goes back to", tuple(phase.redo.values())),

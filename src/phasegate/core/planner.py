@@ -100,7 +100,7 @@ def missing_needs(flow: Flow, run: Run, name: str, promised: frozenset[str] = fr
     missing: set[str] = set()
     todo = [name]
     while todo:
-        for source in flow.by_name[todo.pop()].above:
+        for source in flow.by_name[todo.pop()].required:
             if source in missing or source in promised or settled_below(flow, run.phases, tally, source, ()):
                 continue
             missing.add(source)
@@ -520,8 +520,9 @@ def _candidates(draft: Draft, touched: list[Instance] | None) -> Iterable[Instan
             prefix = scope[: flow.shared(name, dependent)]
             if settled_below(flow, phases, draft.tally, name, prefix):
                 found.update(dict.fromkeys((dependent, s) for s in _scopes(flow, phases, dependent, prefix)))
-        # A source with no items settles everything that repeats over it, whose dependents must hear of it.
-        if not instance.items:
+        # A source with no items settles everything that repeats over it, whose dependents must hear of it; so may one that
+        # was run again, over instances that are settled already.
+        if not instance.items or instance.round:
             for repeated in flow.repeated_over.get(name, ()):
                 for dependent in flow.dependents[repeated]:
                     prefix = scope[: flow.shared(name, dependent)]
@@ -543,7 +544,10 @@ def _open(draft: Draft, phase: Phase, scope: Scope) -> Iterator[f.Fact]:
     excused: set[str] = set()
     for source in phase.above:
         if not settled_below(flow, phases, tally, source, scope[: flow.shared(phase.name, source)]):
-            if run.unchecked and run.aim is not None and source not in run.aim:
+            outside = run.aim is not None and source not in run.aim
+            if source not in phase.required and (outside or phase.name in run.pressed):
+                continue
+            if run.unchecked and outside:
                 excused.add(source)
                 continue
             return

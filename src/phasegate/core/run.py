@@ -140,6 +140,7 @@ class Run:
     status: RunStatus = RunStatus.PENDING
     aim: frozenset[str] | None = None
     unchecked: bool = False
+    pressed: frozenset[str] = frozenset()
     seq: int = 0
     epoch: int = 0
     ending: RunStatus | None = None

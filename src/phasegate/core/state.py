@@ -47,6 +47,7 @@ PHASE: dict[tuple[PhaseStatus, type[Any]], PhaseStatus] = {
     (_P.FAILED, f.RetryScheduled): _P.WAITING,
     (_P.FAILED, f.PhaseSkipped): _P.SKIPPED,
     (_P.FAILED, f.PhaseReset): _P.PENDING,
+    **{(status, f.PhaseRefused): status for status in _P},
 }
 
 #: (status, fact) -> status of a run. Of a phase's facts only these three move the run as a whole.
@@ -125,7 +126,7 @@ def evolve_run(run: Run, fact: f.RunFact) -> Run:
         raise IllegalTransition(f"{fact.kind} does not apply to a run that is {run.status.value}")
     match fact:
         case f.RunAimed():
-            return replace(run, status=status, aim=fact.aim, unchecked=fact.unchecked, reason=None, ending=None)
+            return replace(run, status=status, aim=fact.aim, unchecked=fact.unchecked, pressed=fact.pressed, reason=None, ending=None)
         case f.RunEnding():
             return replace(run, status=status, ending=fact.status, reason=fact.reason or None)
         case f.RunPaused() | f.RunFailed() | f.RunCancelled():
@@ -172,6 +173,10 @@ def _succeeded(before: PhaseRun, fact: f.AttemptSucceeded, status: PhaseStatus) 
 
 def _skipped(before: PhaseRun, fact: Any, status: PhaseStatus) -> PhaseRun:
     return before._replace(status=status, since=fact.at, due_at=None, outcome="skipped", reason=fact.reason or None)
+
+
+def _refused(before: PhaseRun, fact: f.PhaseRefused, status: PhaseStatus) -> PhaseRun:
+    return before._replace(reason=fact.reason) if status is _P.PENDING else before
 
 
 def _failed(before: PhaseRun, fact: f.AttemptFailed, status: PhaseStatus) -> PhaseRun:
@@ -241,6 +246,7 @@ def _settled(before: PhaseRun, fact: f.GateSettled, status: PhaseStatus) -> Phas
 _EFFECTS: dict[type[Any], Callable[[PhaseRun, Any, PhaseStatus], PhaseRun]] = {
     f.PhaseReadied: _entered,
     f.PhaseSkipped: _skipped,
+    f.PhaseRefused: _refused,
     f.PhaseReset: _reset,
     f.PhaseFailed: _gave_up,
     f.RetryScheduled: _delayed,

@@ -142,5 +142,5 @@ class Context:
         self._stop.set()
 
 
-class Stopped(Exception):  # noqa: N818 - a control word
+class Stopped(Exception):
     """Raised by ``heartbeat`` in a function whose attempt was given up."""

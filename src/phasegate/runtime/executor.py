@@ -97,7 +97,7 @@ def normalise(phase: Phase, result: Any) -> Any:
     return ReportedFailure(str(error or "the phase reported a failure")) if failed else result
 
 
-class ReportedFailure(Exception):  # noqa: N818
+class ReportedFailure(Exception):
     """A phase function returned a mapping that says it failed."""
 
 
@@ -122,7 +122,11 @@ def _failure(phase: Phase, context: Context, error: BaseException, now: datetime
         return f.AttemptSnoozed(*place, error.until, error.reason)
     if isinstance(error, Stopped):
         return f.AttemptStopped(*place, "stopped")
-    fatal = isinstance(error, Fatal) or not isinstance(error, phase.retry.retry_on) or isinstance(error, phase.retry.fatal_on)
+    fatal = (
+        isinstance(error, Fatal)
+        or not isinstance(error, phase.retry.retry_on)
+        or isinstance(error, phase.retry.fatal_on)
+    )
     message = str(error) or type(error).__name__
     trace = "".join(traceback.format_exception(error))[-TRACE:] if error.__traceback__ else None
     return f.AttemptFailed(*place, type(error).__name__, message[:MESSAGE], fatal, trace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -199,5 +199,3 @@ def _item(held: Held, source: str, scope: Scope) -> Any:
         output = held.values.get(place)
         index = held.items[place] = dict(zip(item_keys(output), items_of(output), strict=True))
     return index.get(scope[-1])
-
-

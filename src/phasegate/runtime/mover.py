@@ -439,5 +439,3 @@ def _announce(run: Run, fact: Any) -> None:
         if value := getattr(fact, name, None):
             values[name] = value
     announce(fact.kind, **values)
-
-

@@ -15,7 +15,7 @@ from phasegate.runtime.held import Attempt, Held
 from phasegate.store.base import Append, Projection, Store
 
 
-class Rejected(Exception):  # noqa: N818
+class Rejected(Exception):
     """The function failed: its transaction was rolled back, and ``ending`` is to be recorded by itself."""
 
     def __init__(self, ending: executor.Ending) -> None:

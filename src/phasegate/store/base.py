@@ -74,7 +74,7 @@ class Append:
     release: bool = False
 
 
-class WriteFailed(Exception):  # noqa: N818 - the journal's answer to one member of a batch, never shown to users as such
+class WriteFailed(Exception):
     """A write or a projection of this append raised; nothing of it was recorded."""
 
     def __init__(self, cause: BaseException) -> None:
@@ -193,6 +193,9 @@ class Store(Protocol):
     def read(self, statement: Any, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
         """The rows of a query."""
 
+    def write(self, writes: Sequence[Write]) -> None:
+        """Commit writes of an application that belong to no run; all or none."""
+
     def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
         """Create an application's own tables, and run its further statements, where they do not exist yet."""
 
@@ -201,4 +204,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
-

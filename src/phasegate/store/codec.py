@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -71,15 +70,13 @@ def load_scope(text: str) -> Scope:
 # --- facts ----------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _fields(cls: Hashable) -> tuple[tuple[str, Any], ...]:
-    return tuple((each.name, each.default) for each in dataclasses.fields(cls))  # type: ignore[arg-type]
+_FIELDS = {cls: tuple((each.name, each.default) for each in dataclasses.fields(cls)) for cls in KINDS.values()}
 
 
 def encode_fact(fact: Fact) -> dict[str, Any]:
     """A fact as a dictionary: its kind and every field that is not at its default."""
     body: dict[str, Any] = {"kind": fact.kind}
-    for name, default in _fields(type(fact)):
+    for name, default in _FIELDS[type(fact)]:
         value = getattr(fact, name)
         if value != default:
             body[name] = value
@@ -94,7 +91,9 @@ def dump_facts(facts: tuple[Fact, ...]) -> str:
 def decode_fact(body: Mapping[str, Any]) -> Fact:
     """The fact of a dictionary that ``encode_fact`` made."""
     cls = KINDS[body["kind"]]
-    values = {name: _FROM_JSON[name](value) if name in _FROM_JSON else value for name, value in body.items() if name != "kind"}
+    values = {
+        name: _FROM_JSON[name](value) if name in _FROM_JSON else value for name, value in body.items() if name != "kind"
+    }
     return cls(**values)  # type: ignore[no-any-return]
 
 
@@ -114,6 +113,7 @@ _FROM_JSON: dict[str, Callable[[Any], Any]] = {
     "scope": tuple,
     "items": tuple,
     "aim": frozenset,
+    "pressed": frozenset,
     "subject": lambda value: Subject(**value),
     "status": RunStatus,
     "feedback": _feedback,
@@ -146,6 +146,7 @@ def load_detail(text: str | None) -> dict[str, Any]:
             detail[name] = _FROM_JSON[name](detail[name])
     if "votes" in detail:
         detail["votes"] = tuple(
-            Vote(**{**vote, "at": datetime.fromisoformat(vote["at"]) if vote["at"] else None}) for vote in detail["votes"]
+            Vote(**{**vote, "at": datetime.fromisoformat(vote["at"]) if vote["at"] else None})
+            for vote in detail["votes"]
         )
     return detail

@@ -20,7 +20,6 @@ from phasegate.store import codec, tables
 from phasegate.store.base import Append
 
 
-
 def _columns(table: sa.Table) -> tuple[str, ...]:
     """Columns as the table defines them, without those that number themselves."""
     return tuple(column.name for column in table.c if column.name != "position")
@@ -42,7 +41,9 @@ _RUN_STATUS = {status.value: status for status in RunStatus}
 
 
 def _aim(run: Run) -> str | None:
-    return None if run.aim is None else codec.dump(sorted(run.aim))
+    if run.aim is None and not run.pressed:
+        return None
+    return codec.dump({"phases": None if run.aim is None else sorted(run.aim), "pressed": sorted(run.pressed)})
 
 
 def run_row(append: Append, time: Time) -> Row:
@@ -119,10 +120,12 @@ def decision_rows(append: Append, time: Time) -> Iterable[Row]:
 
 def run_of(row: Mapping[str, Any], phases: dict[Instance, PhaseRun] | None = None) -> Run:
     """The run of a row."""
+    aim = codec.load(row["aim"]) or {}
     return Run(
         id=row["id"], tenant=row["tenant"], flow=row["flow"], version=row["version"],
         subject=Subject(row["subject_kind"], row["subject_id"]), key=row["key"], status=_RUN_STATUS[row["status"]],
-        aim=None if row["aim"] is None else frozenset(codec.load(row["aim"])), unchecked=bool(row["unchecked"]),
+        aim=None if aim.get("phases") is None else frozenset(aim["phases"]), unchecked=bool(row["unchecked"]),
+        pressed=frozenset(aim.get("pressed", ())),
         seq=row["seq"], epoch=row["epoch"], ending=_RUN_STATUS[row["ending"]] if row["ending"] else None,
         reason=row["reason"], started_by=row["started_by"], created_at=row["created_at"], updated_at=row["updated_at"],
         input=codec.load(row["input"]), phases=Layered(phases or {}),

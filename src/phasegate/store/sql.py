@@ -54,7 +54,9 @@ class SqlStore(ABC):
         """A value that differs from an earlier one when anybody has committed since."""
 
     @abstractmethod
-    def insert(self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]) -> None:
+    def insert(
+        self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]
+    ) -> None:
         """Insert rows given in the order of ``columns``."""
 
     @abstractmethod
@@ -258,7 +260,9 @@ class SqlStore(ABC):
         holds = sa.select(sa.func.count()).where(runs.c.worker == workers.c.id).scalar_subquery()
         query = sa.select(workers, holds.label("holds")).order_by(workers.c.started_at)
         with self.reading() as connection:
-            return [WorkerRow(r.id, r.host, r.pid, r.started_at, r.lease_until, r.holds) for r in connection.execute(query)]
+            return [
+                WorkerRow(r.id, r.host, r.pid, r.started_at, r.lease_until, r.holds) for r in connection.execute(query)
+            ]
 
     # --- reading ---
 
@@ -329,7 +333,9 @@ class SqlStore(ABC):
             if connection.execute(sa.select(flows.c.body).where(here)).scalar() == body:
                 return True
         with self.writing() as connection:
-            live = sa.select(runs.c.id).where(runs.c.flow == name, runs.c.version == version, runs.c.status.not_in(FINAL))
+            live = sa.select(runs.c.id).where(
+                runs.c.flow == name, runs.c.version == version, runs.c.status.not_in(FINAL)
+            )
             if connection.execute(live.limit(1)).first() is not None:
                 return False
             connection.execute(sa.delete(flows).where(here))
@@ -338,12 +344,20 @@ class SqlStore(ABC):
 
     def flows(self) -> list[Any]:
         with self.reading() as connection:
-            return [codec.load(row.body) for row in connection.execute(sa.select(flows).order_by(flows.c.name, flows.c.version))]
+            return [
+                codec.load(row.body)
+                for row in connection.execute(sa.select(flows).order_by(flows.c.name, flows.c.version))
+            ]
 
     def read(self, statement: Any, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
         statement = sa.text(statement) if isinstance(statement, str) else statement
         with self.reading() as connection:
             return [dict(row) for row in connection.execute(statement, dict(params or {})).mappings()]
+
+    def write(self, writes: Sequence[Write]) -> None:
+        with self.writing() as connection:
+            for statement, params in joined(writes):
+                connection.execute(statement, params)
 
     def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
         with self.writing() as connection:
@@ -352,7 +366,7 @@ class SqlStore(ABC):
                 connection.exec_driver_sql(statement)
 
 
-class _GuardFailed(Exception):  # noqa: N818
+class _GuardFailed(Exception):
     """Some run of the batch has moved on."""
 
 

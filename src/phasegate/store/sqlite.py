@@ -16,9 +16,10 @@ from sqlalchemy.dialects import sqlite as dialect
 
 from phasegate.core.run import PhaseStatus
 from phasegate.errors import NotADatabase, SchemaMismatch, StoreError, StoreUnavailable
+from phasegate.sqltypes import iso
 from phasegate.store import codec, rows
 from phasegate.store.sql import SqlStore, store_errors
-from phasegate.store.tables import PREFIX, iso, metadata, phase_runs, runs
+from phasegate.store.tables import PREFIX, metadata, phase_runs, runs
 from phasegate.store.version import HEAD, VERSION_TABLE
 
 #: Seconds to wait for another process's transaction before giving up.
@@ -127,7 +128,9 @@ class SQLiteStore(SqlStore):
                 self._news_connection = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             return self._news_connection.execute("PRAGMA data_version").fetchone()[0]
 
-    def insert(self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]) -> None:
+    def insert(
+        self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]
+    ) -> None:
         connection.exec_driver_sql(self._statements.insert(table, columns), rows_)
 
     def upsert_phases(self, connection: sa.Connection, rows_: list[rows.Row]) -> None:
@@ -228,7 +231,9 @@ def _ago(hours: int) -> str:
 
 
 _RUN = "r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id"
-_OPEN = ", ".join(f"'{s.value}'" for s in (PhaseStatus.READY, PhaseStatus.RUNNING, PhaseStatus.WAITING, PhaseStatus.FAILED))
+_OPEN = ", ".join(
+    f"'{s.value}'" for s in (PhaseStatus.READY, PhaseStatus.RUNNING, PhaseStatus.WAITING, PhaseStatus.FAILED)
+)
 
 VIEWS = (
     f"""CREATE VIEW phasegate_v_subjects_by_phase AS
