@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ class IsoTime(sa.types.TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+@lru_cache(maxsize=4096)  # the rows of one commit share most of their times
 def iso(value: datetime) -> str:
     """A time as text of fixed width in UTC."""
     if value.tzinfo is not UTC:

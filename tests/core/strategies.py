@@ -82,14 +82,17 @@ def _phase(name: str, dice: Dice, above: list[Phase]) -> Phase:
     needs = tuple(dict.fromkeys(dice.pick(names[::-1]) for _ in range(dice.roll(3)))) if names else ()
     reach = _reach(above, [*needs, *([each] if each else [])])
     when = {dice.pick(reach): dice.pick(WORDS)} if reach and dice.one_in(4) else {}
+    after = (dice.pick(names),) if names and dice.one_in(5) else ()
     if dice.one_in(4):
         gate = _gate(dice, names)
         redo = {"rejected": name} if dice.one_in(3) else {}
-        plain = Phase(name, needs=needs, each=each, when=when, gate=gate, redo=redo, rounds=1 + dice.roll(2))
+        plain = Phase(
+            name, needs=needs, after=after, each=each, when=when, gate=gate, redo=redo, rounds=1 + dice.roll(2)
+        )
     else:
         redo = {dice.pick(["again", "failed"]): name} if dice.one_in(4) else {}
         plain = Phase(
-            name, work, needs=needs, each=each, when=when, redo=redo, rounds=1 + dice.roll(2),
+            name, work, needs=needs, after=after, each=each, when=when, redo=redo, rounds=1 + dice.roll(2),
             retry=Retry(attempts=1 + dice.roll(3), base=5.0, losses=dice.roll(3)),
             compensate=work if dice.one_in(3) else None,
         )  # fmt: skip
@@ -227,7 +230,9 @@ def finish(history: History, limit: int = 400) -> None:
         elif open_gates := [i for i in waiting if _gate_of(history, i)]:
             gate = open_gates[0]
             voters = [who for who in PEOPLE if who not in {vote.by for vote in gate.votes}]
-            history.decide((gate.phase, gate.scope), Decision(outcome="approved", by=(voters or PEOPLE)[0], seen=gate.shown))
+            history.decide(
+                (gate.phase, gate.scope), Decision(outcome="approved", by=(voters or PEOPLE)[0], seen=gate.shown)
+            )
         elif asked := [i for i in waiting if i.asked]:
             history.record(*commands.answer(history.run, history.now, (asked[0].phase, asked[0].scope), {}))
         else:

@@ -69,8 +69,11 @@ def test_no_phase_starts_before_its_needs_settle(history: History) -> None:
 
 def unmet(flow: Flow, run: Run, name: str, scope: Scope) -> list[str]:
     """What a phase instance needs and does not have, found without any counter."""
-    excused = {n for n in flow.order if n not in run.aim} if run.unchecked and run.aim is not None else set()
-    above = [n for n in flow.by_name[name].above if n not in excused]
+    phase = flow.by_name[name]
+    outside = {n for n in flow.order if n not in run.aim} if run.aim is not None else set()
+    merely_after = set(phase.after) - {*phase.needs, *phase.when, phase.each, *(phase.gate.shows if phase.gate else ())}
+    excused = (outside if run.unchecked else set()) | {n for n in merely_after if n in outside or name in run.pressed}
+    above = [n for n in phase.above if n not in excused]
     return [n for n in above if not is_settled(flow, run, n, scope[: flow.shared(name, n)])]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from phasegate.core.run import Run, RunStatus, Scope, Subject
 
@@ -362,6 +362,9 @@ PhaseFact = (
     | QuestionsAnswered | GateOpened | DecisionMade | DecisionsVoided | GateSettled
 )  # fmt: skip
 Fact = RunFact | PhaseFact
+
+#: Facts about the run as a whole; all others are about one of its phases.
+RUN_FACTS: frozenset[type[Any]] = frozenset(get_args(RunFact))
 
 #: Every fact class, by its kind.
 KINDS: dict[str, type[Any]] = {

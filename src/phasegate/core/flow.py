@@ -112,15 +112,15 @@ class Phase:
 
     @property
     def above(self) -> tuple[str, ...]:
-        """Every phase this one waits for: its needs, what it repeats over, what its conditions ask about, what it shows."""
-        shown = self.gate.shows if self.gate else ()
-        each = (self.each,) if self.each else ()
-        return tuple(dict.fromkeys((*each, *self.needs, *self.when, *shown, *self.after)))
+        """Every phase this one waits for: what it requires, and what it comes after."""
+        return tuple(dict.fromkeys((*self.required, *self.after)))
 
     @property
     def required(self) -> tuple[str, ...]:
-        """What is above without what is only waited for when the run aims at it."""
-        return tuple(name for name in self.above if name not in self.after or name in self.needs)
+        """What it cannot do without: its needs, what it repeats over, what its conditions ask about, what it shows."""
+        shown = self.gate.shows if self.gate else ()
+        each = (self.each,) if self.each else ()
+        return tuple(dict.fromkeys((*each, *self.needs, *self.when, *shown)))
 
     def words(self, name: str) -> tuple[str, ...]:
         """The outcomes of phase ``name`` that let this phase run."""
@@ -155,6 +155,12 @@ class Flow:
         if found is None:
             raise UnknownName("phase", name, [p.name for p in self.phases])
         return found
+
+    @cached_property
+    def above(self) -> dict[str, tuple[str, ...]]:
+        """For each phase everything directly above it; to undo a phase one may use what it used, and what it gave."""
+        above = {phase.name: phase.above for phase in self.phases}
+        return above | {UNDO + p.name: (*p.above, p.name) for p in self.phases if p.compensate}
 
     @cached_property
     def levels(self) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from math import isqrt
 from typing import Generic, TypeVar
 
+#: Up to this size one dict is cheaper than two layers.
+SMALL = 32
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -30,6 +33,8 @@ class Layered(Mapping[K, V], Generic[K, V]):
         """This mapping with ``changes`` laid over it."""
         if not changes:
             return self
+        if self._size <= SMALL:
+            return Layered({**self._base, **self._top, **changes})
         top = {**self._top, **changes}
         if len(top) > 16 + 2 * isqrt(len(self._base)):
             return Layered({**self._base, **top})

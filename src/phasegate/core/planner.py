@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from phasegate.core import facts as f
@@ -25,6 +24,9 @@ from phasegate.core.tally import Tally, count, fails, item_keys_of, settle, sett
 from phasegate.core.tally import scopes as _scopes
 
 _REPLAN_ALL = (f.RunAimed, f.RunResumed)
+_UNDER_WAY = frozenset({PhaseStatus.READY, PhaseStatus.RUNNING})
+#: Statuses whose coming and going changes more than the counters per status.
+_COUNTED = frozenset({PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED, PhaseStatus.FAILED, PhaseStatus.WAITING})
 _IDLE = frozenset({RunStatus.PAUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 
@@ -82,10 +84,8 @@ def scopes(flow: Flow, run: Run, name: str) -> tuple[Scope, ...]:
 
 def sources(flow: Flow, run: Run, name: str, scope: Scope) -> dict[str, list[PhaseRun]]:
     """The instances whose outputs an instance may use, by phase: one for the same item or a broadcast, all for a join."""
-    phase = flow.by_name[name]
-    above = flow.by_name[name[len(UNDO) :]].above + (name[len(UNDO) :],) if name.startswith(UNDO) else phase.above
     found: dict[str, list[PhaseRun]] = {}
-    for source in above:
+    for source in flow.above[name]:
         prefix = scope[: flow.shared(name, source)]
         found[source] = [run.at(source, s) for s in _scopes(flow, run.phases, source, prefix)]
     return found
@@ -197,17 +197,19 @@ class Draft:
     def record(self, fact: f.Fact) -> None:
         """Fold one fact into the draft."""
         self.facts.append(fact)
-        if isinstance(fact, f.RunFact):
-            self._record_run(fact)
+        if type(fact) in f.RUN_FACTS:
+            self._record_run(fact)  # type: ignore[arg-type]
             return
-        key = (fact.phase, fact.scope)
+        key = (fact.phase, fact.scope)  # type: ignore[union-attr]
         before = self.at(*key)
-        after = state.evolve_phase(before, fact)
+        after = state.evolve_phase(before, fact)  # type: ignore[arg-type]
         self._changes[key] = after
-        self.touched[key] = None
+        # Nothing follows from being ready or running; only a run at rest must be asked why something runs in it.
+        if after.status not in _UNDER_WAY or self.run.status in _IDLE or self.run.ending:
+            self.touched[key] = None
         status = state.run_status(self.run.status, fact)
         if status is not self.run.status:
-            self.run = replace(self.run, status=status)
+            self.run = self.run.but(status=status)
         if isinstance(fact, f.AttemptLost) or (isinstance(fact, f.AttemptFailed) and not fact.fatal):
             self.retriable.add(key)
         if self._tally is not None:
@@ -226,6 +228,10 @@ class Draft:
     def _count(self, key: Instance, before: PhaseRun, after: PhaseRun) -> None:
         """Keep the tally in step, or void it when something settled comes undone."""
         tally, flow = self.tally, self.flow
+        if before.status not in _COUNTED and after.status not in _COUNTED and after.status in _UNDER_WAY:
+            tally.statuses[before.status] -= 1
+            tally.statuses[after.status] += 1
+            return
         was, now = settles(flow, before), settles(flow, after)
         if (was and not now) or isinstance(self.facts[-1], f.PhaseReset):
             self._tally = None
@@ -248,11 +254,11 @@ class Draft:
     def freeze(self) -> Run:
         """The run as an immutable snapshot."""
         if not self.facts:
-            return replace(self.run, tally=self.tally)
+            return self.run.but(tally=self.tally)
         first = 1 if isinstance(self.facts[0], f.RunStarted) else 0
         tally = self.tally
-        return replace(
-            self.run, phases=self.snapshot(), tally=tally, seq=self.run.seq + len(self.facts) - first,
+        return self.run.but(
+            phases=self.snapshot(), tally=tally, seq=self.run.seq + len(self.facts) - first,
             updated_at=self.facts[-1].at,
         )  # fmt: skip
 
@@ -270,7 +276,7 @@ def mend(draft: Draft, touched: list[Instance] | None) -> Iterator[f.Fact]:
         return
     if run.ending:
         yield from _undo(draft)
-    if not paused:
+    if not paused and draft.tally.timers:
         yield from _wake(draft)
     checked: set[Instance] = set()
     for key in touched if touched is not None else draft.keys():
@@ -400,12 +406,15 @@ def _take_back(draft: Draft, instance: PhaseRun, checked: set[Instance]) -> Iter
             yield f.PhaseFailed(draft.now, instance.phase, instance.scope, said)
         elif phase.gate and word in phase.gate.ends:
             yield f.PhaseFailed(draft.now, instance.phase, instance.scope, _said(instance))
-    if instance.round and phase.name in flow.repeated_over and _ALL_ITEMS not in checked:
+    repeated = flow.repeated_over.get(phase.name, ()) if instance.round else ()
+    if repeated and _ALL_ITEMS not in checked:
         checked.add(_ALL_ITEMS)
         yield from _let_go(draft)
-    if phase.name in flow.shown_by and settles(flow, instance):
-        for gate in flow.shown_by[phase.name]:
-            yield from _void_decisions(draft, gate, instance, checked)
+    if flow.shown_by and settles(flow, instance):
+        # With other items, what a gate shows of each item has changed too.
+        for name in (phase.name, *repeated):
+            for gate in flow.shown_by.get(name, ()):
+                yield from _void_decisions(draft, gate, name, instance, checked)
 
 
 #: Stands among what was checked in one pass for "which items are gone".
@@ -475,10 +484,12 @@ def _reset_depth(flow: Flow, name: str, depth: int) -> dict[str, int]:
     return found
 
 
-def _void_decisions(draft: Draft, gate: str, shown: PhaseRun, checked: set[Instance]) -> Iterator[f.Fact]:
+def _void_decisions(
+    draft: Draft, gate: str, shown: str, cause: PhaseRun, checked: set[Instance]
+) -> Iterator[f.Fact]:
     """A gate that showed something else than what stands now is asked again, with what came of its decision."""
     flow = draft.flow
-    prefix = shown.scope[: flow.shared(gate, shown.phase)]
+    prefix = cause.scope[: flow.shared(gate, cause.phase)]
     for scope in list(_scopes(flow, draft.snapshot(), gate, prefix)):
         instance = draft.at(gate, scope)
         # A gate that joins many items is asked about once, not once for each of them.
@@ -486,7 +497,7 @@ def _void_decisions(draft: Draft, gate: str, shown: PhaseRun, checked: set[Insta
             continue
         checked.add((gate, scope))
         if instance.shown != shown_digest(draft, flow.by_name[gate], scope):
-            reason = f"{shown.phase} has changed since it was shown"
+            reason = f"{shown} has changed since it was shown"
             yield from resets(flow, draft.snapshot(), draft.now, gate, scope, reason)
 
 
@@ -542,15 +553,11 @@ def _open(draft: Draft, phase: Phase, scope: Scope) -> Iterator[f.Fact]:
     flow, tally, run = draft.flow, draft.tally, draft.run
     phases = draft.phases
     excused: set[str] = set()
-    for source in phase.above:
+    for source in flow.above[phase.name]:
         if not settled_below(flow, phases, tally, source, scope[: flow.shared(phase.name, source)]):
-            outside = run.aim is not None and source not in run.aim
-            if source not in phase.required and (outside or phase.name in run.pressed):
-                continue
-            if run.unchecked and outside:
-                excused.add(source)
-                continue
-            return
+            if not excuses(run, phase, source):
+                return
+            excused.add(source)
     for name in phase.when:
         if name in excused:
             continue
@@ -566,6 +573,14 @@ def _open(draft: Draft, phase: Phase, scope: Scope) -> Iterator[f.Fact]:
     due = draft.now + timedelta(seconds=phase.gate.deadline) if phase.gate.deadline else None
     attempt = draft.at(phase.name, scope).attempt + 1
     yield f.GateOpened(draft.now, phase.name, scope, attempt, shown_digest(draft, phase, scope), due)
+
+
+def excuses(run: Run, phase: Phase, source: str) -> bool:
+    """Whether the run lets this phase start although ``source`` above it is not settled."""
+    outside = run.aim is not None and source not in run.aim
+    if source not in phase.required and (outside or phase.name in run.pressed):
+        return True
+    return run.unchecked and outside
 
 
 def _instances(draft: Draft, name: str, scope: Scope, source: str) -> list[PhaseRun]:

@@ -8,7 +8,7 @@ makes the counters void: the next question counts anew. So does a source that se
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from phasegate.core.flow import UNDO, Flow
@@ -32,7 +32,7 @@ class Tally:
 
     def copy(self) -> Tally:
         """A tally of its own: what is counted on it does not show in this one."""
-        return replace(self, statuses=self.statuses.copy(), timers=self.timers.copy() if self.timers else {})
+        return Tally(self.open, self.unsettled, self.failures, self.statuses.copy(), self.timers.copy())
 
     @property
     def active(self) -> int:

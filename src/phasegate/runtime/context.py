@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,7 +66,7 @@ class Context:
     answers: Any = None
     session: Any = None
     writes: list[Write] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    _stopped: bool = False
     beat_at: datetime | None = None
 
     @property
@@ -105,7 +104,7 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """Whether the attempt has been given up (cancel, pause, timeout): stop soon, the result will be refused."""
-        return self._stop.is_set()
+        return self._stopped
 
     def now(self) -> datetime:
         """The time, aware UTC; a test may have set it."""
@@ -125,7 +124,7 @@ class Context:
     def heartbeat(self) -> None:
         """Say that the phase is alive; raises ``Stopped`` when the attempt was given up."""
         self.beat_at = self.now()
-        if self._stop.is_set():
+        if self._stopped:
             raise Stopped
 
     def progress(self, done: int, total: int | None = None) -> None:
@@ -139,7 +138,7 @@ class Context:
 
     def stop(self) -> None:
         """Give the attempt up; what the function does afterwards is refused."""
-        self._stop.set()
+        self._stopped = True
 
 
 class Stopped(Exception):

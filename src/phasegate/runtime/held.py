@@ -32,6 +32,7 @@ class Attempt:
     started_at: datetime
     recorded: bool = False
     task: asyncio.Task[None] | None = None
+    sources: dict[str, list[PhaseRun]] = field(default_factory=dict)
 
     def start_fact(self, worker: str) -> f.AttemptStarted:
         """The fact that this attempt began."""
@@ -148,25 +149,13 @@ class Held:
 
 def missing_outputs(held: Held, attempt: Attempt) -> list[OutputKey]:
     """The outputs the attempt needs that are not in memory."""
-    return [(held.run.id, *place) for place in _places(held, attempt) if place not in held.values]
-
-
-def _places(held: Held, attempt: Attempt) -> list[Place]:
-    found = [place for source in _sources(held, attempt).values() for i in source if (place := _place(i))]
-    feedback = held.run.at(*attempt.key).feedback
-    if feedback is not None:
-        found.append(feedback)
     name, scope = attempt.key
-    levels = held.flow.levels[name]
-    if levels:
-        source = held.run.at(levels[-1], scope[:-1])
-        if place := _place(source):
-            found.append(place)
-    return found
-
-
-def _sources(held: Held, attempt: Attempt) -> dict[str, list[PhaseRun]]:
-    return sources(held.flow, held.run, *attempt.key)
+    attempt.sources = sources(held.flow, held.run, name, scope) if held.flow.above[name] else {}
+    places = [place for instances in attempt.sources.values() for i in instances if (place := _place(i))]
+    feedback = held.run.at(name, scope).feedback
+    if feedback is not None:
+        places.append(feedback)
+    return [(held.run.id, *place) for place in places if place not in held.values]
 
 
 def _place(instance: PhaseRun) -> Place | None:
@@ -178,14 +167,14 @@ def bind(held: Held, attempt: Attempt) -> None:
     name, scope = attempt.key
     context, flow = attempt.context, held.flow
     origin = name.removeprefix(UNDO)
-    for source, instances in _sources(held, attempt).items():
+    for source, instances in attempt.sources.items():
         values = [held.values.get(place) if (place := _place(i)) else None for i in instances]
         joined = len(flow.levels[source]) > flow.shared(origin, source)
         context.inputs[source] = values if joined else (values[0] if values else None)
     instance = held.run.at(name, scope)
     context.answers = instance.answers
     context.feedback = held.values.get(instance.feedback) if instance.feedback else None
-    if flow.levels[name]:
+    if scope:
         context.item = _item(held, flow.levels[name][-1], scope)
 
 

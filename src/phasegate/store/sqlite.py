@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite as dialect
 
 from phasegate.core.run import PhaseStatus
 from phasegate.errors import NotADatabase, SchemaMismatch, StoreError, StoreUnavailable
 from phasegate.sqltypes import iso
-from phasegate.store import codec, rows
+from phasegate.store import codec, rows, sqlite_bulk
 from phasegate.store.sql import SqlStore, store_errors
-from phasegate.store.tables import PREFIX, metadata, phase_runs, runs
+from phasegate.store.tables import PREFIX, metadata
 from phasegate.store.version import HEAD, VERSION_TABLE
 
 #: Seconds to wait for another process's transaction before giving up.
@@ -58,7 +57,9 @@ class SQLiteStore(SqlStore):
         sa.event.listen(self._engine, "begin", _begin)
         self._news_lock = threading.Lock()
         self._news_connection: sqlite3.Connection | None = None
-        self._statements = _Statements(self._engine)
+        # Immediate: a transaction that begins by reading and then writes can fail half way when another process wrote in
+        # between; one that takes the write lock first can only wait.
+        self._writer = self._engine.execution_options(phasegate_begin="BEGIN IMMEDIATE")
 
     def _configure(self, connection: sqlite3.Connection, _record: Any) -> None:
         for pragma in _PRAGMAS:
@@ -114,12 +115,8 @@ class SQLiteStore(SqlStore):
 
     @contextlib.contextmanager
     def open_writing(self) -> Iterator[sa.Connection]:
-        # Immediate: a transaction that begins by reading and then writes can fail half way when another process wrote in
-        # between; one that takes the write lock first can only wait.
-        with store_errors(self._translate), self._engine.connect() as connection:
-            connection = connection.execution_options(phasegate_begin="BEGIN IMMEDIATE")
-            with connection.begin():
-                yield connection
+        with store_errors(self._translate), self._writer.connect() as connection, connection.begin():
+            yield connection
 
     def committed(self) -> object:
         """``data_version`` changes when another connection commits; asking reads a word of shared memory, not the file."""
@@ -131,13 +128,13 @@ class SQLiteStore(SqlStore):
     def insert(
         self, connection: sa.Connection, table: sa.Table, columns: tuple[str, ...], rows_: list[rows.Row]
     ) -> None:
-        connection.exec_driver_sql(self._statements.insert(table, columns), rows_)
+        sqlite_bulk.execute(connection, sqlite_bulk.inserting(table, columns), rows_)
 
     def upsert_phases(self, connection: sa.Connection, rows_: list[rows.Row]) -> None:
-        connection.exec_driver_sql(self._statements.upsert_phases, rows_)
+        sqlite_bulk.execute(connection, sqlite_bulk.upserting_phases, rows_)
 
     def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
-        return connection.exec_driver_sql(self._statements.update_runs, rows_).rowcount
+        return sqlite_bulk.execute(connection, sqlite_bulk.updating_runs, rows_)
 
     def any_of(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
         # One JSON parameter instead of one per value: SQLite limits their number, and the statement text stays the same.
@@ -146,31 +143,6 @@ class SQLiteStore(SqlStore):
 
     def _translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         return explain_error(self.path, str(error.orig))
-
-
-class _Statements:
-    """The text of the statements of the hot path, compiled once."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._dialect = engine.dialect
-        self._inserts: dict[str, str] = {}
-        table = dialect.insert(phase_runs)
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in rows.PHASE_COLUMNS}
-        fresh = {name: table.excluded[name] for name in rows.PHASE_COLUMNS[4:]}
-        upsert = table.values(values).on_conflict_do_update(index_elements=["run_id", "phase", "scope"], set_=fresh)
-        self.upsert_phases = self._text(upsert)
-        self.update_runs = (
-            f"UPDATE {runs.name} SET status=?, aim=?, unchecked=?, ending=?, reason=?, updated_at=?, seq=?, due_at=?,"
-            " worker=CASE WHEN ? THEN NULL ELSE worker END WHERE id=? AND seq=? AND epoch=?"
-        )
-
-    def insert(self, table: sa.Table, columns: tuple[str, ...]) -> str:
-        if table.name not in self._inserts:
-            self._inserts[table.name] = self._text(sa.insert(table).values({n: sa.bindparam(n) for n in columns}))
-        return self._inserts[table.name]
-
-    def _text(self, statement: Any) -> str:
-        return str(statement.compile(dialect=self._dialect))
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -1,0 +1,110 @@
+"""What all phases share: the rows of many companies in one query per table, one judgement per company, records to write.
+
+A phase that fails for one company fails for that company only: its exception stands at its position.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from phasegate import Context, Fatal
+from phasegate.apps.outreach import statements as sql
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+
+#: The most values in one query.
+MOST_VALUES = 500
+
+_QUERIES = {
+    "slots": sql.SLOTS,
+    "people": sql.PEOPLE,
+    "enrichments": sql.ENRICHMENTS,
+    "verifications": sql.VERIFICATIONS,
+    "signals": sql.SIGNALS,
+    "scores": sql.SCORES,
+    "promotions": sql.PROMOTIONS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyRows:
+    """The rows of one company; what the phase did not ask for is empty. People stand in the order of their numbers."""
+
+    company: Row
+    slots: Rows = ()
+    people: Rows = ()
+    enrichments: Rows = ()
+    verifications: Rows = ()
+    signals: Rows = ()
+    scores: Rows = ()
+    promotions: Rows = field(default=())
+
+
+Judge = Callable[[Context, CompanyRows], Any]
+
+
+def for_each_company(contexts: Sequence[Context], tables: Iterable[str], judge: Judge) -> list[Any]:
+    """What ``judge`` returns or raises for the company of each context, position by position.
+
+    ``tables`` names the fields of ``CompanyRows`` to be read. A company without a row is ``Fatal``.
+    """
+    rows = read_companies(contexts, tables)
+    return [_judged(ctx, rows.get((ctx.tenant, ctx.subject.id)), judge) for ctx in contexts]
+
+
+def read_companies(contexts: Sequence[Context], tables: Iterable[str]) -> dict[tuple[str, str], CompanyRows]:
+    """The rows of the companies of the contexts, by tenant and id; companies without a row are left out."""
+    tables = tuple(tables)
+    found: dict[tuple[str, str], CompanyRows] = {}
+    for tenant, members in _by_tenant(contexts).items():
+        ids = [ctx.subject.id for ctx in members]
+        companies = read_many(members[0], sql.COMPANIES, ids)
+        grouped = {name: _grouped(read_many(members[0], _QUERIES[name], ids)) for name in tables}
+        if "people" in grouped:
+            for people in grouped["people"].values():
+                people.sort(key=_number_order)
+        for company in companies:
+            key = company["company_unique_id"]
+            found[tenant, key] = CompanyRows(company, **{name: rows.get(key, []) for name, rows in grouped.items()})
+    return found
+
+
+def read_many(ctx: Context, query: Any, ids: Sequence[str]) -> list[Row]:
+    """The rows of a query about many ids, asked for at most 500 at a time."""
+    rows: list[Row] = []
+    for start in range(0, len(ids), MOST_VALUES):
+        rows.extend(ctx.read(query, {"tenant": ctx.tenant, "ids": list(ids[start : start + MOST_VALUES])}))
+    return rows
+
+
+def _judged(ctx: Context, rows: CompanyRows | None, judge: Judge) -> Any:
+    if rows is None:
+        return Fatal(f"company {ctx.subject.id} does not exist")
+    try:
+        return judge(ctx, rows)
+    except Exception as error:  # one company's trouble is not the batch's; the engine records it
+        return error
+
+
+def _by_tenant(contexts: Sequence[Context]) -> dict[str, list[Context]]:
+    groups: dict[str, list[Context]] = defaultdict(list)
+    for ctx in contexts:
+        groups[ctx.tenant].append(ctx)
+    return groups
+
+
+def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["company_unique_id"]].append(row)
+    return groups
+
+
+def _number_order(person: Row) -> tuple[int, str]:
+    """Ids end in a running number without leading zeros beyond three digits, so a longer one is a later one."""
+    identity = str(person["unique_id"])
+    return len(identity), identity
