@@ -25,7 +25,7 @@ from phasegate.core.flowdata import flow_data, flow_from_data
 from phasegate.core.planner import advance, settled
 from phasegate.core.report import Entry, PhaseReport, PhaseResult, Progress
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Scope, Subject
-from phasegate.errors import Conflict, Fenced, FlowError, InputError, NeedsNotMet, NotAllowed, UnknownName
+from phasegate.errors import Conflict, Fenced, FlowError, InputError, NeedsNotMet, NotAllowed, PhasegateError, UnknownName
 from phasegate.journal import Journal, compose
 from phasegate.registry import Registry
 from phasegate.runtime.worker import Limits, Worker
@@ -222,6 +222,34 @@ class Engine:
 
         return self._command(run_id, command, tenant)
 
+    def decide_many(
+        self, decisions: Sequence[tuple[str, str, str]], *, by: str, role: str = "", comment: str = "",
+        tenant: str | None = None,
+    ) -> list[Exception | None]:  # fmt: skip
+        """Answer many gates, given as (run id, phase, outcome), in one commit; per gate None, or why it was not answered.
+
+        Gates that show something need ``decide``: one cannot have seen a thousand things at once.
+        """
+        tenant, now = tenant or self.tenant, self.store.now()
+        runs = {run.id: run for run in self.store.load([run_id for run_id, _, _ in decisions]) if run.tenant == tenant}
+        answers: list[Exception | None] = [None] * len(decisions)
+        appends: dict[int, Append] = {}
+        for place, (run_id, phase, outcome) in enumerate(decisions):
+            decision = commands.Decision(outcome=outcome, by=by, role=role, comment=comment)
+            try:
+                run = runs.get(run_id) or self.get(run_id, tenant=tenant)
+                flow = self._known(run)
+                _check_form(flow, phase, None)
+                after, facts = advance(flow, run, now, *commands.decide(flow, run, now, (phase, ()), decision))
+            except PhasegateError as error:
+                answers[place] = error
+            else:
+                appends[place] = self._compose(flow, run, after, facts, now)
+        for place, error in zip(appends, self._journal.append_all(list(appends.values())), strict=True):
+            answers[place] = error
+        self._wake()
+        return answers
+
     def answer(
         self, run_id: str, phase: str, answers: Any, *, by: str, scope: Scope = (), tenant: str | None = None
     ) -> Run:
@@ -390,6 +418,27 @@ class Engine:
         here = {(flow.name, flow.version): flow for flow in self.registry.flows}
         stored = {(flow.name, flow.version): flow for flow in map(flow_from_data, self.store.flows())}
         return [(stored | here)[key] for key in sorted(stored | here)]
+
+    def wait(self, run_id: str, *, timeout: float | None = None, tenant: str | None = None) -> Run:
+        """Block until a run has ended or parked, or ``timeout`` seconds have passed; the run as it is then.
+
+        Somebody must be working: a worker here or elsewhere.
+        """
+        deadline = None if timeout is None else _time.monotonic() + timeout
+        news = threading.Event()
+        self._journal.committed.append(news.set)
+        try:
+            while True:
+                news.clear()
+                run = self.get(run_id, tenant=tenant)
+                if run.finished or run.status in (RunStatus.WAITING, RunStatus.PAUSED):
+                    return run
+                left = 0.1 if deadline is None else min(0.1, deadline - _time.monotonic())
+                if left <= 0:
+                    return run
+                news.wait(left)  # commits of this process set it; those of others are looked for ten times a second
+        finally:
+            self._journal.committed.remove(news.set)
 
     # --- working ---
 

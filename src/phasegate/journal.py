@@ -20,6 +20,7 @@ from phasegate.core.flow import Flow
 from phasegate.core.planner import gate_answer, next_due
 from phasegate.core.run import Instance, Run
 from phasegate.core.state import changed_instances
+from phasegate.errors import StoreUnavailable
 from phasegate.store import codec
 from phasegate.store.base import Append, AttemptRow, OutputRow, Projection, Store, Write
 
@@ -50,13 +51,14 @@ class Journal:
         self.projections = tuple(projections)
         self.committed: list[Callable[[], None]] = []
         self._jobs: queue.SimpleQueue[_Appends | _Call | None] = queue.SimpleQueue()
-        self._closed = threading.Event()
+        self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._write, name="phasegate-journal", daemon=True)
         self._thread.start()
 
     def submit(self, appends: Sequence[Append], answer: Answer) -> None:
         """Commit ``appends`` soon; ``answer`` gets one entry each, on the writer's thread: None, or why not."""
-        self._jobs.put(_Appends(appends, answer))
+        self._put(_Appends(appends, answer))
 
     def append(self, append: Append) -> None:
         """Commit one append and wait. Raises what the store answers."""
@@ -75,21 +77,26 @@ class Journal:
     def call(self, work: Callable[[], T]) -> Future[T]:
         """Run ``work`` on the writer's thread, between commits."""
         future: Future[T] = Future()
-        self._jobs.put(_Call(work, future))
+        self._put(_Call(work, future))
         return future
 
     def close(self) -> None:
-        """Commit what is waiting and stop."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._jobs.put(None)
-            self._thread.join()
+        """Commit what is waiting and stop. Whoever asks afterwards is refused with ``StoreUnavailable``."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _put(self, job: _Appends | _Call) -> None:
+        # Under the lock nothing can get behind the mark that ends the queue, where nobody would ever answer it.
+        with self._closing:
+            if self._closed:
+                raise StoreUnavailable("the engine has been closed", hint="open another one")
+            self._jobs.put(job)
 
     def _write(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
             if isinstance(job, _Call):
                 self._run(job)
                 continue
@@ -97,8 +104,6 @@ class Journal:
             self._commit(batch)
             for call in after:
                 self._run(call)
-            if self._closed.is_set() and self._jobs.empty():
-                return
 
     def _gather(self, first: _Appends) -> tuple[list[_Appends], list[_Call]]:
         """Everything that waits by now. Calls run after the commit, so that they see what was submitted before them."""
@@ -114,6 +119,9 @@ class Journal:
                 size += len(job.members)
             elif job is not None:
                 calls.append(job)
+            else:
+                self._jobs.put(None)  # the end of the queue: for the loop that called
+                break
         return batch, calls
 
     def _commit(self, batch: list[_Appends]) -> None:
@@ -124,11 +132,13 @@ class Journal:
             answers = [error] * len(members)
         start = 0
         for job in batch:
-            job.answer(answers[start : start + len(job.members)])
+            self._tell(job.answer, answers[start : start + len(job.members)])
             start += len(job.members)
         self._announce()
 
     def _run(self, call: _Call) -> None:
+        if not call.future.set_running_or_notify_cancel():
+            return  # whoever asked has gone
         try:
             result = call.work()
         except BaseException as error:
@@ -139,7 +149,14 @@ class Journal:
 
     def _announce(self) -> None:
         for listener in list(self.committed):
-            listener()
+            self._tell(listener)
+
+    def _tell(self, listener: Callable[..., None], *arguments: Any) -> None:
+        """Call back. A listener that raises is reported, and does not take the writer of all others down with it."""
+        try:
+            listener(*arguments)
+        except Exception as error:
+            threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self._thread)))
 
 
 # --- from facts to an append ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from phasegate.core.commands import Decision
 from phasegate.core.flow import UNDO, Flow, Gate, Phase, Retry
 from phasegate.core.planner import advance, scopes
 from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus, Subject
-from phasegate.errors import Stale, UsageError
+from phasegate.errors import NeedsNotMet, Stale, UsageError
 
 T = TypeVar("T")
 
@@ -331,7 +331,10 @@ def _reset(history: History, dice: Dice) -> None:
 
 def _aim(history: History, dice: Dice) -> None:
     names = {dice.pick(history.flow.order) for _ in range(1 + dice.roll(2))}
-    history.record(*commands.aim(history.flow, history.run, history.now, names, unchecked=dice.one_in(3)))
+    try:
+        history.record(*commands.aim(history.flow, history.run, history.now, names, unchecked=dice.one_in(3)))
+    except NeedsNotMet as refused:
+        history.record(*commands.refuse(history.now, refused.phase, refused.missing, by="ann"))
 
 
 def _answer(history: History, dice: Dice) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from phasegate.core import facts as f
 from phasegate.core.flow import UNDO, Flow, Gate
 from phasegate.core.planner import missing_needs, resets, settled
-from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus, Scope
+from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus
 from phasegate.core.state import evolve
 from phasegate.core.tally import item_keys_of
 from phasegate.errors import AlreadyDecided, NeedsNotMet, NotAllowed, Stale, UnknownName

@@ -69,7 +69,7 @@ def _state_diagram(table: _Table, first: Enum, ends: Iterable[Enum]) -> str:
 def _plain_table(table: _Table) -> str:
     rows: dict[tuple[type[Any], str], list[str]] = {}
     for (before, fact), after in table.items():
-        rows.setdefault((fact, after.value), []).append(before.value)
+        rows.setdefault((fact, "unchanged" if before is after else after.value), []).append(before.value)
     order = list(KINDS.values())
     lines = [
         f"| `{fact.kind}` | {', '.join(befores)} | {after} | {first_sentence(fact)} |"

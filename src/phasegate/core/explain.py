@@ -162,12 +162,14 @@ def _groups_of(flow: Flow, run: Run, name: str, aimed: bool, missed: dict[str, N
     total = 0
     for scope in scopes(flow, run.phases, name):
         total += 1
-        instance = run.phases.get((name, scope)) or PhaseRun(name, scope)
+        instance = run.at(name, scope)
+        if not aimed and instance.status not in (PhaseStatus.READY, PhaseStatus.RUNNING):
+            continue
         code = _code(flow, instance)
         names = _missing(flow, run, name, scope) if code == "needs" else []
         if code == "needs" and not names:
             code = "ready"
-        if code is None or (not aimed and code not in ("ready", "running")) or (not aimed and not instance.attempt):
+        if code is None:
             continue
         if run.aim is not None:
             missed.update(dict.fromkeys(n for n in names if n not in run.aim))
@@ -185,7 +187,7 @@ def _code(flow: Flow, instance: PhaseRun) -> str | None:
     """Why this instance is not settled; None when it is, or when its undoing has not begun."""
     match instance.status:
         case PhaseStatus.RUNNING | PhaseStatus.READY:
-            return instance.status.value
+            return str(instance.status.value)
         case PhaseStatus.PENDING:
             return None if instance.phase.startswith(UNDO) else "needs"
         case PhaseStatus.WAITING:

@@ -82,7 +82,8 @@ class Phase:
     """One unit of work.
 
     ``name`` is its identity, ``label`` what people call it (``1.1``). ``run`` is the function; a gate has ``gate`` instead.
-    ``needs`` names the phases that must settle first; ``after`` those it waits for only when the run aims at them too; ``each`` repeats the phase once per item of that phase's output;
+    ``needs`` names the phases that must settle first; ``after`` those it waits for only when the run aims at them too;
+    ``each`` repeats the phase once per item of that phase's output;
     ``when`` maps a phase above to the outcome words that let this one run (otherwise it is skipped); ``redo`` maps an own
     outcome to the phase that is reset, with everything downstream of it, at most ``rounds`` times. ``timeout`` and
     ``expects`` are seconds. ``compensate`` undoes the phase when the run fails or is cancelled later. ``transactional``

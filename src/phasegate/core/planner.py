@@ -171,7 +171,7 @@ class Draft:
             self._changes = {}
         return self.phases
 
-    def keys(self) -> list[Instance]:
+    def instances(self) -> list[Instance]:
         """All instances, in an order that does not depend on how the run was loaded."""
         return self.in_order(self.snapshot())
 
@@ -279,7 +279,7 @@ def mend(draft: Draft, touched: list[Instance] | None) -> Iterator[f.Fact]:
     if not paused and draft.tally.timers:
         yield from _wake(draft)
     checked: set[Instance] = set()
-    for key in touched if touched is not None else draft.keys():
+    for key in touched if touched is not None else draft.instances():
         instance = draft.at(*key)
         if instance.status is PhaseStatus.FAILED:
             # Whether a failure is repeated is decided at once, even while paused: only now is it known if it was fatal.
@@ -298,7 +298,7 @@ def _stop_running(draft: Draft, touched: list[Instance] | None) -> Iterator[f.Fa
     """A paused or ending run has no attempt under way; the late answer of one that was is stale."""
     if draft.tally.active == 0:
         return
-    for key in touched if touched is not None else draft.keys():
+    for key in touched if touched is not None else draft.instances():
         instance = draft.at(*key)
         if instance.phase.startswith(UNDO) and draft.run.ending:
             continue
@@ -425,7 +425,7 @@ def _let_go(draft: Draft) -> Iterator[f.Fact]:
     """Instances of items that a source, run again, gives no longer: they neither hold up the run nor fail it."""
     flow, phases = draft.flow, draft.snapshot()
     known: dict[Instance, frozenset[str] | None] = {}
-    for name, scope in draft.keys():
+    for name, scope in draft.instances():
         if not scope or draft.at(name, scope).status is PhaseStatus.PENDING or name.startswith(UNDO):
             continue
         for depth, source in enumerate(flow.levels[name]):
@@ -458,7 +458,7 @@ def _go_back(draft: Draft, phase: Phase, instance: PhaseRun, target: str) -> Ite
 def resets(
     flow: Flow, phases: Layered[Instance, PhaseRun], now: datetime, name: str, scope: Scope, reason: str,
     feedback: tuple[str, Scope, int] | None = None, by: str = "",
-) -> list[f.Fact]:  # fmt: skip
+) -> list[f.PhaseReset]:  # fmt: skip
     """Resets of a phase instance and of everything downstream of it that has begun."""
     depth = _reset_depth(flow, name, len(scope))
     affected = [
@@ -543,9 +543,10 @@ def _candidates(draft: Draft, touched: list[Instance] | None) -> Iterable[Instan
 
 def item_scope_exists(flow: Flow, phases: Layered[Instance, PhaseRun], name: str, scope: Scope) -> bool:
     """Whether the items that make up ``scope`` (still) exist."""
-    return all(
+    levels = flow.levels[name]
+    return len(scope) == len(levels) and all(
         scope[depth] in (item_keys_of(flow, phases, source, scope[:depth]) or ())
-        for depth, source in enumerate(flow.levels[name])
+        for depth, source in enumerate(levels)
     )
 
 

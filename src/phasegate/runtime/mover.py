@@ -30,6 +30,8 @@ from phasegate.store.base import Append, OutputKey, Store, WriteFailed
 _LOUD = (f.AttemptFailed, f.AttemptLost, f.RunFailed, f.RunSucceeded, f.GateOpened)
 _AT_REST = frozenset({RunStatus.PAUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
+#: Appends handed over at a time: the journal writes the first ones while the next are still being prepared.
+PORTION = 256
 #: Seconds until a commit that failed because of the database is tried again.
 TRY_AGAIN = 1.0
 #: Seconds after which the start of an attempt is recorded on its own, so that it counts should the worker die.
@@ -304,6 +306,9 @@ class Mover:
                 append = held.next_append(now, self._worker, self._projecting)
                 if append is not None:
                     batch.append((held, append))
+                    if len(batch) == PORTION:
+                        self._submit(batch)
+                        batch = []
         self._submit(batch)
         self._feed_starved()
 

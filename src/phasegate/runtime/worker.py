@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -17,6 +18,11 @@ from phasegate.runtime.context import Services
 from phasegate.runtime.log import announce, logger
 from phasegate.runtime.mover import Mover
 from phasegate.store.base import Store, WorkerRow
+
+
+#: While a worker holds thousands of runs, Python's default thresholds would look through all of them again and again for
+#: cycles that are not there: a third of all processor time, measured. Cycles are still collected, less often.
+COLLECTING = (50_000, 20, 50)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +65,14 @@ class Worker:
         )  # fmt: skip
         await self._renew()
         listening = asyncio.create_task(self._listen())
+        collecting = gc.get_threshold()
+        gc.set_threshold(*COLLECTING)
         try:
             while not self._stopping and not (until and until()):
                 if await self._step(until_idle):
                     break
         finally:
+            gc.set_threshold(*collecting)
             listening.cancel()
             await self._hand_back()
             self._loop = None

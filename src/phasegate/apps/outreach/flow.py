@@ -6,13 +6,14 @@ into the database, once. ``outreach-orphans`` judges the people whose company do
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from phasegate import Batch, Flow, Phase, Registry, Retry
-from phasegate.apps.outreach import phases
-from phasegate.apps.outreach.enrichment import Provider, Tier, arrange_tiers, offline_tiers
+from phasegate.apps.outreach.dependencies import Dependencies
+from phasegate.apps.outreach.enrichment import Provider, arrange_tiers, offline_tiers
+from phasegate.apps.outreach.phases import enrichment, gate, intake, intent, promotion, readiness, validation
+from phasegate.apps.outreach.projection import project
 from phasegate.apps.outreach.registering import register
 from phasegate.apps.outreach.rules.promotion import Campaigns
 
@@ -21,40 +22,63 @@ if TYPE_CHECKING:
 
 #: One call for many companies: enough to make a query per table cheap, few enough to answer soon.
 _TOGETHER = Batch(size=500, within=0.02)
-#: For phases that ask vendors, or that a busy database may disturb.
-_PATIENT = Retry(attempts=3)
 
 
-def _phase(name: str, label: str, title: str, **options: object) -> Phase:
+def _phase(name: str, label: str, run: Callable[..., Any], title: str, **options: Any) -> Phase:
     # A returned error is a failure, whichever phase returns it.
-    return Phase(name, getattr(phases, name), label=label, title=title, batch=_TOGETHER, reports_failure=True, **options)  # type: ignore[arg-type]
+    return Phase(name, run, label=label, title=title, batch=_TOGETHER, reports_failure=True, **options)
 
 
 OUTREACH = Flow(
     "outreach",
     1,
     (
-        _phase("intake", "0", "Intake Load", expects=30.0),
-        # Not a need: a company that came into the table by other ways may be validated as well.
-        _phase("company_validation", "1", "Company Validation", after=("intake",), expects=2.0),
+        _phase("intake", "0", intake.load_companies, "Intake Load", expects=30.0),
         _phase(
-            "people_validation", "1.1", "Phase 1b: People Validation Trigger", needs=("company_validation",), expects=2.0
+            "company_validation",
+            "1",
+            validation.validate_companies,
+            "Company Validation",
+            # Not a need: a company that came into the table in another way may be validated as well.
+            after=("intake",),
+            expects=2.0,
         ),
-        # After the people were judged, so that a derived address is judged in the next validation and never by chance.
         _phase(
-            "enrichment", "1.5", "Three-tier Enrichment Waterfall", needs=("company_validation",),
-            after=("people_validation",), retry=_PATIENT,
+            "people_validation",
+            "1.1",
+            validation.validate_people,
+            "Phase 1b: People Validation Trigger",
+            needs=("company_validation",),
+            expects=2.0,
         ),
-        _phase("slot_gate", "2.5", "3/3 Slot Completion Gate", needs=("enrichment", "people_validation")),
         _phase(
-            "readiness", "3", "Outreach Readiness Evaluation", needs=("company_validation", "people_validation"),
-            after=("slot_gate",), expects=5.0,
+            "enrichment",
+            "1.5",
+            enrichment.enrich,
+            "Three-tier Enrichment Waterfall",
+            needs=("company_validation",),
+            # So that whether a derived address is judged now or next time is never a matter of chance.
+            after=("people_validation",),
+            retry=Retry(attempts=3),
         ),
-        _phase("trigger", "4", "BIT Trigger Check", needs=("readiness",), expects=3.0),
-        _phase("score", "5", "BIT Score Calculation", needs=("trigger",), expects=2.0),
-        _phase("promotion", "6", "Promotion to Outreach Log", needs=("score",), expects=2.0),
+        _phase(
+            "slot_gate", "2.5", gate.check_slots, "3/3 Slot Completion Gate", needs=("enrichment", "people_validation")
+        ),
+        _phase(
+            "readiness",
+            "3",
+            readiness.evaluate,
+            "Outreach Readiness Evaluation",
+            needs=("company_validation", "people_validation"),
+            # The gate holds back whoever is on the way through the whole flow; who asks for this phase alone gets it.
+            after=("slot_gate",),
+            expects=5.0,
+        ),
+        _phase("trigger", "4", intent.trigger, "BIT Trigger Check", needs=("readiness",), expects=3.0),
+        _phase("score", "5", intent.score, "BIT Score Calculation", needs=("trigger",), expects=2.0),
+        _phase("promotion", "6", promotion.promote, "Promotion to Outreach Log", needs=("score",), expects=2.0),
     ),
-)  # fmt: skip
+)
 
 IMPORT = Flow(
     "outreach-import",
@@ -66,28 +90,11 @@ ORPHANS = Flow(
     "outreach-orphans",
     1,
     (
-        Phase(
-            "people_validation",
-            phases.orphan_validation,
-            label="1.1",
-            title="Phase 1b: People Validation Trigger",
-            batch=_TOGETHER,
-            reports_failure=True,
-        ),
+        _phase("people_validation", "1.1", validation.validate_orphans, "Phase 1b: People Validation Trigger"),
     ),
 )
 
 FLOWS = (OUTREACH, IMPORT, ORPHANS)
-
-
-@dataclass(frozen=True, slots=True)
-class Dependencies:
-    """What the phases are given besides their rows: where invalid records go, who enriches, what is promoted to."""
-
-    sink: Sink | None = None
-    tiers: tuple[Tier, ...] = field(default_factory=offline_tiers)
-    campaigns: Campaigns = field(default_factory=Campaigns)
-    sheet_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_registry(
@@ -103,8 +110,6 @@ def build_registry(
     offline ones, an empty sequence nobody. ``sheet_ids`` maps a sheet tab to the id of its sheet. Time comes from the
     engine's clock.
     """
-    from phasegate.apps.outreach.projection import project
-
     tiers = offline_tiers() if providers is None else arrange_tiers(providers)
     deps = Dependencies(sink, tiers, campaigns or Campaigns(), dict(sheet_ids or {}))
     registry = Registry(*FLOWS, deps=deps)

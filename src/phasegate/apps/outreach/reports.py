@@ -17,11 +17,11 @@ from phasegate.apps.outreach.rules.phase_ids import parse_phase_id
 from phasegate.apps.outreach.tables import (
     company_master,
     company_slot,
-    contact_enrichment,
     failure_outbox,
     outreach_log,
     people_master,
     phase_completion_log,
+    pipeline_errors,
     pipeline_events,
 )
 
@@ -254,9 +254,10 @@ def validation_counts(table: sa.Table, *, tenant: str = "default") -> Statement:
 def promotion_counts(*, tenant: str = "default") -> Statement:
     """How many were promoted: ``people, companies``."""
     people, companies = outreach_log.c.person_unique_id, outreach_log.c.company_unique_id
-    return sa.select(
+    wanted: Statement = sa.select(
         sa.func.count(people.distinct()).label("people"), sa.func.count(companies.distinct()).label("companies")
-    ).where(outreach_log.c.tenant == tenant)
+    )
+    return wanted.where(outreach_log.c.tenant == tenant)
 
 
 #: Where a company can have come to rest, in the order in which the questions are asked.
@@ -301,7 +302,8 @@ def missing_slots(*, tenant: str = "default") -> Statement:
     )
     slots = (each.c.ceo, each.c.cfo, each.c.hr)
     count = sa.func.count().label("count")
-    return sa.select(*slots, count).group_by(*slots).order_by(count.desc(), *slots)
+    wanted: Statement = sa.select(*slots, count).group_by(*slots)
+    return wanted.order_by(count.desc(), *slots)
 
 
 def _waits_at_gate() -> sa.ColumnElement[bool]:
@@ -309,10 +311,15 @@ def _waits_at_gate() -> sa.ColumnElement[bool]:
     return sa.and_(sa.exists().where(_about(log, parse_phase_id("2.5"), "skipped")), ~completed("2.5"))
 
 
-def invalid_reasons(sheet_tab: str, *, tenant: str = "default") -> Statement:
-    """Which rule failed worst, over the records sent to a sheet tab: ``reason, count``, most frequent first."""
-    reason = failure_outbox.c.payload["reason_code"].as_string()
-    return _grouped(reason, failure_outbox.c.sheet_tab == sheet_tab, failure_outbox.c.tenant == tenant)
+def broken_rules(record_type: str, *, tenant: str = "default") -> Statement:
+    """Which rules make how many records of a type (``company`` or ``person``) invalid now: ``reason, count``, most frequent
+    first. A record that breaks two rules is counted under both."""
+    error = pipeline_errors.c
+    invalid = (error.record_type == record_type, error.tenant == tenant, error.severity.in_(("CRITICAL", "ERROR")))
+    count = sa.func.count(error.record_id.distinct()).label("count")
+    reason = error.rule.label("reason")
+    wanted: Statement = sa.select(reason, count).where(*invalid).group_by(reason)
+    return wanted.order_by(count.desc(), reason)
 
 
 def unready_reasons(*, tenant: str = "default") -> Statement:
@@ -325,13 +332,9 @@ def unready_reasons(*, tenant: str = "default") -> Statement:
     about = event.event_type == "outreach_readiness_check"
     latest = sa.select(sa.func.max(event.id)).where(about, event.tenant == tenant).group_by(company)
     unready = sa.select(_company.company_unique_id).where(_company.tenant == tenant, sa.not_(_company.outreach_ready))
-    return _grouped(event.payload["reason"].as_string(), event.id.in_(latest), company.in_(unready))
-
-
-def _grouped(reason: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]) -> Statement:
-    count = sa.func.count().label("count")
-    named = reason.label("reason")
-    return sa.select(named, count).where(*conditions).group_by(named).order_by(count.desc(), named)
+    reason, count = event.payload["reason"].as_string().label("reason"), sa.func.count().label("count")
+    wanted: Statement = sa.select(reason, count).where(event.id.in_(latest), company.in_(unready)).group_by(reason)
+    return wanted.order_by(count.desc(), reason)
 
 
 # --- the outbox -----------------------------------------------------------------------------------------------------
@@ -371,8 +374,3 @@ MARK_DELIVERED = (
         attempts=failure_outbox.c.attempts + 1,
     )
 )
-
-#: When a person was last enriched, for reports that show it: ``person_unique_id, enriched_at``.
-LAST_ENRICHED = sa.select(
-    contact_enrichment.c.person_unique_id, sa.func.max(contact_enrichment.c.enriched_at).label("enriched_at")
-).group_by(contact_enrichment.c.person_unique_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from phasegate import Context
 from phasegate.apps.outreach import statements as sql
-from phasegate.apps.outreach.phases.batch import CompanyRows, Row, for_each_company
+from phasegate.apps.outreach.phases.batch import CompanyRows, for_each_company
 from phasegate.apps.outreach.phases.records import add_audit, add_event, add_to_outbox, replace_failures
 from phasegate.apps.outreach.rules.company import validate_company_record
 from phasegate.apps.outreach.rules.failures import invalidating
@@ -161,20 +161,21 @@ def _record_person(ctx: Context, checked: PersonValidation, state: str | None) -
 def _seat(ctx: Context, rows: CompanyRows, choices: Sequence[SlotChoice]) -> None:
     """Swap in one commit what was computed in full before."""
     slots = rows_by_slot(rows.slots)
-    for choice in choices:
-        if choice.action in _CHANGES and choice.slot in slots:
-            _swap(ctx, slots[choice.slot], choice)  # type: ignore[arg-type]
+    changes = [each for each in choices if each.action in _CHANGES and each.slot in slots]
+    # Everybody gets up before anybody sits down: one person may change from one chair to another.
+    for choice in changes:
+        if choice.previous_person_id is not None:
+            ctx.write(sql.SET_CHAIR, {"person": choice.previous_person_id, "slot": None})
+    for choice in changes:
+        _swap(ctx, str(slots[choice.slot]["company_slot_unique_id"]), choice)
 
 
-def _swap(ctx: Context, slot: Row, choice: SlotChoice) -> None:
+def _swap(ctx: Context, slot_id: str, choice: SlotChoice) -> None:
     now, filled = ctx.now(), choice.person_id is not None
-    identity = slot["company_slot_unique_id"]
-    if choice.previous_person_id is not None:
-        ctx.write(sql.SET_CHAIR, {"person": choice.previous_person_id, "slot": None})
     ctx.write(
         sql.SET_SLOT,
         {
-            "slot": identity,
+            "slot": slot_id,
             "person": choice.person_id,
             "filled": filled,
             "confidence": choice.confidence,
@@ -184,4 +185,4 @@ def _swap(ctx: Context, slot: Row, choice: SlotChoice) -> None:
         },
     )
     if filled:
-        ctx.write(sql.SET_CHAIR, {"person": choice.person_id, "slot": identity})
+        ctx.write(sql.SET_CHAIR, {"person": choice.person_id, "slot": slot_id})

@@ -1,0 +1,57 @@
+"""``make bench``: every shape beside the raw limit measured in the same run. ``--quick`` is a tenth of the size."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import shapes
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the size")
+    quick = parser.parse_args().quick
+    scale = 10 if quick else 1
+    console = Console()
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores"
+    table = Table("shape", "figure", "raw limit", "ratio", "target", "met", title=versions)
+    with tempfile.TemporaryDirectory(prefix="phasegate-bench-") as name:
+        directory = Path(name)
+        for measure in (
+            lambda: shapes.many_runs(directory, 20_000 // scale),
+            lambda: shapes.one_run(directory, 300 // scale),
+            lambda: shapes.fan_out(directory),
+            lambda: shapes.parked_gates(directory, 1_000),
+            lambda: shapes.growth(directory, 100_000 // scale, 10_000 // scale),
+            shapes.imports,
+        ):
+            for figure in measure():
+                _add(table, figure)
+                console.print(f"{figure.name}: {_number(figure.value)} {figure.unit}", highlight=False)
+    console.print(table)
+
+
+def _add(table: Table, figure: shapes.Figure) -> None:
+    ratio = "" if not figure.raw else f"{figure.value / figure.raw:.2f}"
+    sign = ">=" if figure.better == "higher" else "<="
+    target = "" if figure.target is None else f"{sign} {_number(figure.target)}"
+    met = {None: "", True: "yes", False: "no"}[figure.met]
+    raw = "" if figure.raw is None else _number(figure.raw)
+    table.add_row(figure.name, f"{_number(figure.value)} {figure.unit}", raw, ratio, target, met)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What every command has in common: the global options, the engine they lead to, and the form of the answer.
+
+A command is a function whose first parameter is a ``Session``; ``command`` adds it to a Typer application and gives it the
+global options, which may stand before or after the name of the command.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phasegate import database as databases
+from phasegate.cli import output
+from phasegate.registry import Registry
+
+if TYPE_CHECKING:
+    from phasegate.engine import Engine
+
+PANEL = "Global options"
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database", metavar="ADDRESS", rich_help_panel=PANEL,
+        help=f"The database; without it, and without PHASEGATE_DATABASE, {databases.DEFAULT}.",
+    ),
+]  # fmt: skip
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", metavar="NAME", rich_help_panel=PANEL, help="Whose subjects and runs (PHASEGATE_TENANT)."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=PANEL, help="Write one JSON document instead of text.")
+]  # fmt: skip
+Verbose = Annotated[
+    bool, typer.Option("--verbose", rich_help_panel=PANEL, help="Write logs, and tracebacks of errors, to stderr.")
+]
+Application = Annotated[
+    str | None,
+    typer.Option(
+        "--app", metavar="MODULE:ATTRIBUTE", rich_help_panel=PANEL,
+        help="The code of the flows: a Registry, or a function that builds one.",
+    ),
+]  # fmt: skip
+
+#: Names and annotations of the global options, in the order in which help shows them.
+GLOBAL: dict[str, tuple[Any, Any]] = {
+    "database": (Database, None),
+    "tenant": (Tenant, None),
+    "json": (Json, False),
+    "verbose": (Verbose, False),
+    "application": (Application, None),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """The global options of one call."""
+
+    database: str | None = None
+    tenant: str | None = None
+    json: bool = False
+    verbose: bool = False
+    application: str | None = None
+
+    def with_options(self, **given: Any) -> Session:
+        """This session with the options given later laid over it."""
+        return dataclasses.replace(self, **{name: value for name, value in given.items() if value})
+
+    @property
+    def address(self) -> str:
+        """The address of the database."""
+        return databases.address(self.database)
+
+    @contextmanager
+    def engine(self, registry: Registry | None = None, *, create: bool = False) -> Iterator[Engine]:
+        """An engine on the database. Without ``create`` a file that does not exist is refused with ``StoreUnavailable``:
+        a mistyped name should not become an empty database."""
+        from phasegate.engine import Engine
+
+        if not create:
+            databases.check_exists(self.address)
+        with Engine(self.address, registry or self.registry() or Registry(), tenant=self.tenant) as engine:
+            yield engine
+
+    def registry(self) -> Registry | None:
+        """The registry that ``--app`` names, or None."""
+        from phasegate.cli.loading import load_registry
+
+        return load_registry(self.application) if self.application else None
+
+    def answer(self, data: Any, *parts: str | output.Table) -> None:
+        """Write the answer of a command: ``data`` as JSON, or ``parts`` for people."""
+        if self.json:
+            output.write_json(data)
+        else:
+            output.write(*parts)
+
+
+def command(
+    app: typer.Typer, function: Callable[..., None], *, name: str | None = None, panel: str | None = None
+) -> None:
+    """Add ``function`` to ``app`` as a command. It is called with a ``Session``, then with its own parameters by name."""
+
+    def run(ctx: typer.Context, **values: Any) -> None:
+        given = {option: values.pop(option) for option in GLOBAL}
+        session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+        session = session.with_options(**given)
+        prepare_logs(session)
+        function(session, **values)
+
+    run.__name__, run.__doc__ = function.__name__, function.__doc__
+    run.__annotations__ = {}  # those of run itself would be taken for the command's
+    run.__signature__ = inspect.Signature(_parameters(function))  # type: ignore[attr-defined]
+    app.command(name, rich_help_panel=panel)(run)
+
+
+def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    shared = [inspect.Parameter(n, keyword, annotation=a, default=d) for n, (a, d) in GLOBAL.items()]
+    return [context, *(each.replace(kind=keyword) for each in own), *shared]
+
+
+def prepare_logs(session: Session) -> None:
+    """With ``--verbose`` everything is logged to standard error; otherwise only what is wrong."""
+    if session.verbose:
+        from phasegate.logs import log_to_stderr
+
+        log_to_stderr(verbose=True)

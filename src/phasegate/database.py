@@ -1,0 +1,52 @@
+"""The database itself rather than what is in it: where it is, which schema it has, and bringing that up to date."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from phasegate.errors import StoreUnavailable
+
+#: Where runs are kept when nobody says otherwise.
+DEFAULT = "sqlite:///phasegate.db"
+
+
+def address(given: str | None = None) -> str:
+    """The address in use: the one given, else ``PHASEGATE_DATABASE``, else the default."""
+    return given or os.environ.get("PHASEGATE_DATABASE") or DEFAULT
+
+
+def path(address: str) -> Path | None:
+    """The file of a database at ``address``; None when it has no file of its own."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return Path(address)
+    name = rest.removeprefix("/")
+    return Path(name) if scheme == "sqlite" and name else None
+
+
+def check_exists(address: str) -> None:
+    """Raise ``StoreUnavailable`` when the database would be a file that is not there."""
+    file = path(address)
+    if file is not None and not file.exists():
+        raise StoreUnavailable(
+            f"there is no database {file}", hint="name it with --database, or create it with: phasegate db upgrade"
+        )
+
+
+def upgrade(address: str) -> str:
+    """Bring the schema to the version this phasegate needs, creating the database if need be; returns that version.
+
+    Raises ``StoreError`` when the database cannot be used or is newer.
+    """
+    from phasegate.store.upgrading import upgrade as bring_up_to_date
+
+    return str(bring_up_to_date(address))
+
+
+def current(address: str) -> str | None:
+    """The version of the schema in the database; None when it has none of phasegate's tables."""
+    from phasegate.store.upgrading import current as found
+
+    version = found(address)
+    return str(version) if version else None
