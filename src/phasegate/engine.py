@@ -25,7 +25,16 @@ from phasegate.core.flowdata import flow_data, flow_from_data
 from phasegate.core.planner import advance, settled
 from phasegate.core.report import Entry, PhaseReport, PhaseResult, Progress
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Scope, Subject
-from phasegate.errors import Conflict, Fenced, FlowError, InputError, NeedsNotMet, NotAllowed, PhasegateError, UnknownName
+from phasegate.errors import (
+    Conflict,
+    Fenced,
+    FlowError,
+    InputError,
+    NeedsNotMet,
+    NotAllowed,
+    PhasegateError,
+    UnknownName,
+)
 from phasegate.journal import Journal, compose
 from phasegate.registry import Registry
 from phasegate.runtime.worker import Limits, Worker
@@ -63,6 +72,8 @@ class Engine:
         self._journal = Journal(store, registry.projections)
         self._worker: Worker | None = None
         self._workers: list[Worker] = []
+        self._services: list[Worker] = []
+        self._handing = threading.Lock()
         self._draining = threading.Lock()
         self._kept: set[tuple[str, int]] = set()
 
@@ -123,16 +134,25 @@ class Engine:
     def _append_new(self, flow: Flow, fresh: dict[Subject, Append]) -> None:
         if not fresh:
             return
-        for (subject, append), error in zip(
-            list(fresh.items()), self._journal.append_all(list(fresh.values())), strict=True
-        ):
+        with self._handing:
+            taker = next((worker for worker in self._services if worker.room() >= len(fresh)), None)
+            if taker is not None:  # leased to a worker of this process from the start: it need not look for them
+                for subject, append in fresh.items():
+                    run = append.run.but(epoch=1)
+                    fresh[subject] = replace(append, run=run, holder=None if run.finished else taker.id)
+            answered = self._journal.submit_all(list(fresh.values()))
+        answers = answered.result()
+        for (subject, append), error in zip(list(fresh.items()), answers, strict=True):
             if isinstance(error, NotAllowed):  # somebody started the same subject meanwhile: that run is the one
                 run = append.run
-                found = self._runs_of(flow.name, [subject], run.tenant, run.key)
-                fresh[subject] = replace(append, run=found[subject])
+                fresh[subject] = replace(append, run=self._runs_of(flow.name, [subject], run.tenant, run.key)[subject])
             elif error is not None:
                 raise error
-        self._wake()
+        if taker is not None:
+            taken = [a.run for a, error in zip(fresh.values(), answers, strict=True) if error is None and a.holder]
+            taker.adopt(taken)
+        else:
+            self._wake()
 
     def run_phase(
         self, flow: str | Flow, phase: str, subjects: Sequence[Subject], *, tenant: str | None = None,
@@ -241,8 +261,8 @@ class Engine:
                 flow = self._known(run)
                 _check_form(flow, phase, None)
                 after, facts = advance(flow, run, now, *commands.decide(flow, run, now, (phase, ()), decision))
-            except PhasegateError as error:
-                answers[place] = error
+            except PhasegateError as refused:
+                answers[place] = refused
             else:
                 appends[place] = self._compose(flow, run, after, facts, now)
         for place, error in zip(appends, self._journal.append_all(list(appends.values())), strict=True):
@@ -426,19 +446,25 @@ class Engine:
         """
         deadline = None if timeout is None else _time.monotonic() + timeout
         news = threading.Event()
-        self._journal.committed.append(news.set)
+        here: list[Run] = []
+
+        def listen(runs: list[Run]) -> None:
+            here.extend(run for run in runs if run.id == run_id and _at_rest(run))
+            if here:
+                news.set()
+
+        self._journal.committed.append(listen)
         try:
             while True:
-                news.clear()
                 run = self.get(run_id, tenant=tenant)
-                if run.finished or run.status in (RunStatus.WAITING, RunStatus.PAUSED):
-                    return run
                 left = 0.1 if deadline is None else min(0.1, deadline - _time.monotonic())
-                if left <= 0:
+                if _at_rest(run) or left <= 0:
                     return run
-                news.wait(left)  # commits of this process set it; those of others are looked for ten times a second
+                # Commits of this process are heard of at once; those of others are looked for ten times a second.
+                if news.wait(left):
+                    return here[0]
         finally:
-            self._journal.committed.remove(news.set)
+            self._journal.committed.remove(listen)
 
     # --- working ---
 
@@ -465,12 +491,15 @@ class Engine:
         for flow in self.registry.flows:
             await asyncio.to_thread(self._keep, flow)
         self._workers.append(worker)
+        self._services.append(worker)
         task = asyncio.create_task(worker.run())
         try:
             yield worker
             if task.done():
                 await task
         finally:
+            with self._handing:  # from here on nobody hands it a run; those handed before are freed when it retires
+                self._services.remove(worker)
             worker.stop()
             await task
             self._workers.remove(worker)
@@ -545,9 +574,9 @@ class Engine:
 
     def _runs_of(self, flow: str, subjects: Sequence[Subject], tenant: str, key: str | None) -> dict[Subject, Run]:
         """The latest run of each subject."""
-        ids = tuple(sorted({subject.id for subject in subjects}))
-        which = RunFilter(tenant=tenant, flow=flow, subject_ids=ids, key=key, limit=None, newest_first=False)
-        return {run.subject: run for run in self.store.find(which)} if ids else {}
+        wanted = set(subjects)
+        found = self.store.of_subjects(tenant, flow, sorted({subject.id for subject in wanted})) if wanted else []
+        return {run.subject: run for run in found if run.subject in wanted and (key is None or run.key == key)}
 
     def _compose(self, flow: Flow, before: Run | None, after: Run, facts: tuple[f.Fact, ...], now: datetime) -> Append:
         return compose(flow, before, after, facts, now=now, projecting=bool(self._journal.projections))
@@ -599,6 +628,10 @@ def _raise_others(answers: Sequence[Exception | None]) -> None:
     for error in answers:
         if error is not None and not isinstance(error, Conflict | Fenced):
             raise error
+
+
+def _at_rest(run: Run) -> bool:
+    return run.finished or run.status in (RunStatus.WAITING, RunStatus.PAUSED)
 
 
 def _came_to_rest(flow: Flow, run: Run, name: str) -> bool:

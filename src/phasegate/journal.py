@@ -44,12 +44,13 @@ class _Call:
 
 
 class Journal:
-    """The writer of one process and database. ``committed`` is called after every commit, on the writer's thread."""
+    """The writer of one process and database. The listeners in ``committed`` are called with the
+    runs of every commit, on the writer's thread."""
 
     def __init__(self, store: Store, projections: Sequence[Projection] = ()) -> None:
         self.store = store
         self.projections = tuple(projections)
-        self.committed: list[Callable[[], None]] = []
+        self.committed: list[Callable[[list[Run]], None]] = []
         self._jobs: queue.SimpleQueue[_Appends | _Call | None] = queue.SimpleQueue()
         self._closed = False
         self._closing = threading.Lock()
@@ -70,9 +71,13 @@ class Journal:
 
     def append_all(self, appends: Sequence[Append]) -> list[Exception | None]:
         """Commit many appends and wait: one answer each, None or why not."""
+        return self.submit_all(appends).result()
+
+    def submit_all(self, appends: Sequence[Append]) -> Future[list[Exception | None]]:
+        """Commit many appends soon; the future has one answer each."""
         future: Future[list[Exception | None]] = Future()
         self.submit(appends, future.set_result)
-        return future.result()
+        return future
 
     def call(self, work: Callable[[], T]) -> Future[T]:
         """Run ``work`` on the writer's thread, between commits."""
@@ -134,7 +139,8 @@ class Journal:
         for job in batch:
             self._tell(job.answer, answers[start : start + len(job.members)])
             start += len(job.members)
-        self._announce()
+        if self.committed:
+            self._announce([append.run for append, error in zip(members, answers, strict=True) if error is None])
 
     def _run(self, call: _Call) -> None:
         if not call.future.set_running_or_notify_cancel():
@@ -145,11 +151,10 @@ class Journal:
             call.future.set_exception(error)
         else:
             call.future.set_result(result)
-        self._announce()
 
-    def _announce(self) -> None:
+    def _announce(self, runs: list[Run]) -> None:
         for listener in list(self.committed):
-            self._tell(listener)
+            self._tell(listener, runs)
 
     def _tell(self, listener: Callable[..., None], *arguments: Any) -> None:
         """Call back. A listener that raises is reported, and does not take the writer of all others down with it."""

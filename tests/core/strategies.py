@@ -186,11 +186,11 @@ class History:
         self.record()
 
 
-def begun(flow: Flow, aim: frozenset[str] | None = None, by: str = "") -> History:
+def begun(flow: Flow, aim: frozenset[str] | None = None, by: str = "", run_id: str = "run-1") -> History:
     """A history whose run has just been started."""
     history = History(flow)
     subject = Subject("company", "acme")
-    history.record(f.RunStarted(START, "run-1", "default", flow.name, flow.version, subject, aim=aim, by=by))
+    history.record(f.RunStarted(START, run_id, "default", flow.name, flow.version, subject, aim=aim, by=by))
     return history
 
 

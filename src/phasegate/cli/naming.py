@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 def find_run(engine: Engine, text: str) -> Run:
     """The run with this id, with an id that begins so, or the latest one of a subject written ``kind:id``.
 
-    Raises ``UnknownName`` when there is none, ``InputError`` when an id could be one of several.
+    Raises ``UnknownName`` when there is none, or when several ids begin so.
     """
     if ":" not in text:
-        return engine.get(text)
+        return _by_id(engine, text)
     latest = engine.find(subject=parse_subject(text), limit=1)
     if not latest:
         raise UnknownName("subject", text)
     return engine.get(latest[0].id)
+
+
+def _by_id(engine: Engine, text: str) -> Run:
+    try:
+        return engine.get(text)
+    except UnknownName as error:
+        error.hint = error.hint or "write an id, or so much of it that only one run's begins so; phasegate runs lists them"
+        raise
 
 
 def parse_subject(text: str) -> Subject:

@@ -20,7 +20,7 @@ from phasegate.errors import UsageError
 from phasegate.registry import Registry
 
 #: Builds the registry of the applications that come with phasegate.
-BUILT_IN = "phasegate.apps.outreach:build_registry"
+BUILT_IN = "phasegate.apps.outreach.flow:build_registry"
 
 
 def worker(

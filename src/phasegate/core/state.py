@@ -144,6 +144,9 @@ def evolve_phase(before: PhaseRun, fact: f.PhaseFact) -> PhaseRun:
             f"{fact.kind} of attempt {fact.attempt}: {before.phase!r} is {before.status.value}, attempt {before.attempt}"  # type: ignore[union-attr]
         )
     status = PHASE.get((before.status, cls))
+    if status is None and cls is f.AttemptStarted:
+        # Somebody else started it, or it was reset, since the worker saw it ready.
+        raise Stale(f"{before.phase!r} cannot start: it is {before.status.value}, attempt {before.attempt}")
     if status is None:
         raise IllegalTransition(f"{fact.kind} does not apply to phase {before.phase!r}, which is {before.status.value}")
     return _EFFECTS[cls](before, fact, status)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,27 +34,40 @@ class Ending:
 
 async def perform(phase: Phase, context: Context, threads: Executor) -> Any:
     """Call the function of a phase: awaited when it is ``async``, in a thread otherwise. Decided here and nowhere else."""
-    return await _within(phase, [context], call(phase.run, context, threads))
+    return await _call(phase, [context], context, threads)
 
 
 async def perform_batch(phase: Phase, contexts: Sequence[Context], threads: Executor) -> list[Any]:
     """Call a batched function once for many attempts: a result or an exception each, position by position."""
     try:
-        results = await _within(phase, contexts, call(phase.run, list(contexts), threads))
-    except Exception as error:
+        results = await _call(phase, contexts, list(contexts), threads)
+    except (Exception, SystemExit) as error:
         return [error] * len(contexts)
-    if not isinstance(results, Sequence) or len(results) != len(contexts):
-        got = f"{len(results)} results" if isinstance(results, Sequence) else type(results).__name__
+    if not isinstance(results, list | tuple) or len(results) != len(contexts):
+        got = f"{len(results)} results" if isinstance(results, list | tuple) else type(results).__name__
         return [Fatal(f"the batch function was given {len(contexts)} contexts and returned {got}")] * len(contexts)
     return list(results)
 
 
-def call(function: Any, argument: Any, threads: Executor) -> Awaitable[Any]:
-    """The one line where sync and async functions meet."""
-    if inspect.iscoroutinefunction(function):
-        awaitable: Awaitable[Any] = function(argument)
-        return awaitable
-    return asyncio.get_running_loop().run_in_executor(threads, function, argument)
+async def _call(phase: Phase, contexts: Sequence[Context], argument: Any, threads: Executor) -> Any:
+    """The one place where sync and async functions meet."""
+    function: Any = phase.run
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        return await _within(phase, contexts, function(argument))
+    loop, began = asyncio.get_running_loop(), asyncio.Event()
+
+    def plain() -> Any:
+        if phase.timeout is not None:
+            loop.call_soon_threadsafe(began.set)
+        try:
+            return function(argument)
+        except StopIteration as error:  # cannot be raised into a future: whoever awaits it would wait for ever
+            raise RuntimeError("the function raised StopIteration") from error
+
+    future = loop.run_in_executor(threads, plain)
+    if phase.timeout is not None:
+        await began.wait()  # the time a function waits for a free thread is not its own
+    return await _within(phase, contexts, future)
 
 
 async def _within(phase: Phase, contexts: Sequence[Context], awaitable: Awaitable[Any]) -> Any:
@@ -84,8 +97,8 @@ def settle(flow: Flow, phase: Phase, context: Context, result: Any, now: datetim
         if isinstance(value, BaseException):
             return Ending(_failure(phase, context, value, now))
         return _success(flow, phase, context, value, now)
-    except InputError as error:  # an output that has no JSON form, or items without distinct ids
-        return Ending(_failure(phase, context, Fatal(str(error)), now))
+    except Exception as error:  # no JSON form, items without distinct ids, an outcome that is no word: the function's fault
+        return Ending(_failure(phase, context, Fatal(_said(error)), now))
 
 
 def normalise(phase: Phase, result: Any) -> Any:
@@ -105,21 +118,31 @@ def _success(flow: Flow, phase: Phase, context: Context, value: Any, now: dateti
     place = (now, phase.name, context.scope, context.attempt)
     writes = tuple(context.writes)
     if isinstance(value, Skip):
-        return Ending(f.AttemptSkipped(*place, value.reason), writes=writes)
+        return Ending(f.AttemptSkipped(*place, _clean(str(value.reason))), writes=writes)
     if isinstance(value, Ask):
         return Ending(f.AttemptAsked(*place, codec.load(codec.dump(value.questions))))
-    word, value = (value.word, value.value) if isinstance(value, Outcome) else ("done", value)
+    word, value = (_word(value.word), value.value) if isinstance(value, Outcome) else ("done", value)
     items = item_keys(value) if phase.name in flow.repeated_over else None
     if value is None:
         return Ending(f.AttemptSucceeded(*place, word, None, items), writes=writes)
     text, sha256 = codec.canonical(value)
-    return Ending(f.AttemptSucceeded(*place, word, sha256, items), (text, value), writes)
+    # Those who need the output get what is stored, whether they read it from memory or, after a restart, from the database.
+    return Ending(f.AttemptSucceeded(*place, word, sha256, items), (text, codec.load(text)), writes)
+
+
+def _word(word: Any) -> str:
+    if not isinstance(word, str) or not word:
+        raise InputError(f"an outcome is a word, not {word!r}")
+    return codec.load(codec.dump(word))  # type: ignore[no-any-return]  # raises when it has characters that have no JSON form
 
 
 def _failure(phase: Phase, context: Context, error: BaseException, now: datetime) -> f.AttemptEnded:
     place = (now, phase.name, context.scope, context.attempt)
     if isinstance(error, Snooze):
-        return f.AttemptSnoozed(*place, error.until, error.reason)
+        if error.until.tzinfo is None:
+            error = Fatal(f"Snooze needs a time with zone, not {error.until.isoformat()}")
+        else:
+            return f.AttemptSnoozed(*place, error.until, _clean(error.reason))
     if isinstance(error, Stopped):
         return f.AttemptStopped(*place, "stopped")
     fatal = (
@@ -127,9 +150,18 @@ def _failure(phase: Phase, context: Context, error: BaseException, now: datetime
         or not isinstance(error, phase.retry.retry_on)
         or isinstance(error, phase.retry.fatal_on)
     )
-    message = str(error) or type(error).__name__
-    trace = "".join(traceback.format_exception(error))[-TRACE:] if error.__traceback__ else None
-    return f.AttemptFailed(*place, type(error).__name__, message[:MESSAGE], fatal, trace)
+    trace = _clean("".join(traceback.format_exception(error))[-TRACE:]) if error.__traceback__ else None
+    return f.AttemptFailed(*place, type(error).__name__, _said(error)[:MESSAGE], fatal, trace)
 
 
-Perform = Callable[[Context], Awaitable[Any]]
+def _said(error: BaseException) -> str:
+    """An error's message; its class's name when it has none, or cannot say it."""
+    try:
+        return _clean(str(error)) or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def _clean(text: str) -> str:
+    """Text that can be stored: without halves of characters, which names of files, for one, may have."""
+    return text.encode("utf-8", "replace").decode()

@@ -30,6 +30,7 @@ class Attempt:
     phase: Phase
     context: Context
     started_at: datetime
+    round: int = 0
     recorded: bool = False
     task: asyncio.Task[None] | None = None
     sources: dict[str, list[PhaseRun]] = field(default_factory=dict)
@@ -41,6 +42,8 @@ class Attempt:
     def fits(self, run: Run) -> bool:
         """Whether the run still waits for this attempt."""
         instance = run.at(*self.key)
+        if instance.round != self.round:
+            return False
         if self.recorded:
             return instance.status is PhaseStatus.RUNNING and instance.attempt == self.context.attempt
         return instance.status is PhaseStatus.READY and instance.attempt + 1 == self.context.attempt
@@ -54,7 +57,8 @@ class Attempt:
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """A leased run. ``saving`` holds what is in the commit under way; only one is at a time."""
+    """A leased run. ``saving`` holds what is in the commit under way; only one is at a time. ``before`` is the run without
+    that commit, should it fail."""
 
     run: Run
     flow: Flow
@@ -62,6 +66,7 @@ class Held:
     running: dict[Instance, Attempt] = field(default_factory=dict)
     inbox: list[tuple[Attempt, Ending]] = field(default_factory=list)
     saving: list[tuple[Attempt, Ending]] | None = None
+    before: Run | None = None
     facts: tuple[f.Fact, ...] = ()
     releasing: bool = False
     one_by_one: bool = False
@@ -115,7 +120,7 @@ class Held:
                     attempt.recorded = True
         if not facts:
             return None
-        before = self.run
+        before = self.before = self.run
         self.run, self.facts = advance(self.flow, before, now, *facts)
         self.saving = taken
         outputs = {}

@@ -11,12 +11,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from phasegate.core import facts as f
 from phasegate.core.planner import advance
 from phasegate.core.run import Instance, PhaseStatus, Run, RunStatus
-from phasegate.errors import Stale
+from phasegate.errors import InputError, Stale, StoreError, UnknownName
 from phasegate.journal import Extras, Journal, compose
 from phasegate.registry import Registry
 from phasegate.runtime import executor
@@ -37,9 +38,28 @@ TRY_AGAIN = 1.0
 #: Seconds after which the start of an attempt is recorded on its own, so that it counts should the worker die.
 START_DELAY = 0.05
 
+P = ParamSpec("P")
+
+
+def _reported(method: Callable[Concatenate[Mover, P], None]) -> Callable[Concatenate[Mover, P], None]:
+    """What the loop calls back has nobody to raise to: a defect in it ends the worker, which else would wait for ever."""
+
+    @wraps(method)
+    def guarded(self: Mover, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:
+            self.fail(error)
+
+    return guarded
+
 
 class Mover:
-    """The runs in memory. ``changed`` is called whenever the worker should look whether it can do more."""
+    """The runs in memory. ``changed`` is called whenever the worker should look whether it can do more.
+
+    ``failure`` is a defect: nothing here can be relied on any more. ``trouble`` is the last error of the database; what it
+    concerned will be tried again.
+    """
 
     def __init__(
         self, store: Store, journal: Journal, registry: Registry, *, worker: str, services: Services, concurrency: int,
@@ -49,6 +69,8 @@ class Mover:
         self._worker, self._services, self._changed = worker, services, changed
         self._projecting = bool(journal.projections)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="phasegate-phase")
+        # Of their own: that a run was paused must be read while phases occupy all of the other threads.
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="phasegate-read")
         self._loop = asyncio.get_running_loop()
         self._concurrency = concurrency
         self._held: dict[str, Held] = {}
@@ -62,6 +84,8 @@ class Mover:
         self.in_flight = 0
         self.accepting = True
         self.next_due: datetime | None = None
+        self.failure: Exception | None = None
+        self.trouble: Exception | None = None
 
     # --- what the worker asks ---
 
@@ -101,13 +125,16 @@ class Mover:
         ]
         after, facts = advance(flow, run, now, *lost) if lost else (run, ())
         after, more = advance(flow, after, now)
-        held = self._held[run.id] = Held(after, flow)
+        held = self._held[run.id] = Held(after, flow, before=run)
         active = bool(after.tally.active) and after.status not in _AT_REST
         if not facts and not more and active:
             held.find_ready()
             self._start_ready(held)
             return None
         held.facts, held.releasing = (*facts, *more), not active
+        held.find_ready()
+        news = {(fact.phase, fact.scope) for fact in held.facts if isinstance(fact, f.PhaseReadied)}
+        held.ready = type(held.ready)(key for key in held.ready if key not in news)  # these come when they are committed
         extras = Extras(release=held.releasing)
         append = compose(flow, run, after, held.facts, now=now, extras=extras, projecting=self._projecting)
         return held, append
@@ -139,26 +166,32 @@ class Mover:
         """Let attempts under way end within ``grace`` seconds, stop the others; returns the runs still held."""
         self.accepting = False
         self._collector.flush()
-        deadline = self._loop.time() + grace
+        deadline = self._loop.time() + (0 if self.failure else grace)
         while (self.in_flight or self._saving or self._dirty) and self._loop.time() < deadline:
             await asyncio.sleep(0.01)
         for held in self._held.values():
-            for attempt in held.running.values():
-                attempt.give_up()
-                if attempt.recorded:
-                    stopped = f.AttemptStopped(self._store.now(), *attempt.key, attempt.context.attempt, "handed back")
-                    held.inbox.append((attempt, executor.Ending(stopped)))
-            held.running.clear()
+            self._hand_back(held)
             self._dirty[held] = None
         self._flush()
-        while self._saving:
+        while self._saving or (self._dirty and not self.failure):
             await asyncio.sleep(0.01)
         if self._starts is not None:
             self._starts.cancel()
         for task in self._tasks:
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._readers.shutdown(wait=False, cancel_futures=True)
         return list(self._held)
+
+    def _hand_back(self, held: Held) -> None:
+        for attempt in held.running.values():
+            if attempt.phase.transactional and held.saving is not None:
+                continue  # it is in the journal's hands, which cannot be stopped, only waited for
+            attempt.give_up()
+            if attempt.recorded:
+                stopped = f.AttemptStopped(self._store.now(), *attempt.key, attempt.context.attempt, "handed back")
+                held.inbox.append((attempt, executor.Ending(stopped)))
+        held.running.clear()
 
     # --- start ---
 
@@ -184,7 +217,7 @@ class Mover:
     def _start(self, held: Held, key: Instance, number: int) -> None:
         phase = held.flow.by_name[key[0]]
         context = Context(held.run, phase.name, phase.label or phase.name, key[1], number, self._services)
-        attempt = Attempt(key, phase, context, self._store.now())
+        attempt = Attempt(key, phase, context, self._store.now(), held.run.at(*key).round)
         held.running[key] = attempt
         self.in_flight += 1
         if self._starts is None:
@@ -195,6 +228,7 @@ class Mover:
             work = self._execute_transactional if phase.transactional else self._execute
             attempt.task = self._loop.create_task(work(held, attempt))
 
+    @_reported
     def _record_starts(self) -> None:
         """Attempts that have been running for a while are put on record, so that they count should this process die."""
         self._starts = None
@@ -216,7 +250,7 @@ class Mover:
             if attempt.context.cancelled:
                 return  # given up: nobody waits for it any more
             result = error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             result = error
         self._ended(held, attempt, result)
 
@@ -237,40 +271,52 @@ class Mover:
 
     async def _execute_transactional(self, held: Held, attempt: Attempt) -> None:
         """The function runs inside the commit that completes it; the run has no other commit under way meanwhile."""
-        await self._fetch([(held, attempt)])
-        bind(held, attempt)
+        try:
+            await self._fetch([(held, attempt)])
+            bind(held, attempt)
+        except Exception as error:
+            self._ended(held, attempt, error)
+            return
         while held.saving is not None or held.inbox:
             await held.next_saved()
-        held.saving, attempt_before = [], held.run
+        held.saving, held.before = [], held.run
         self._saving += 1
         try:
             held.run, held.facts = await self._call(
                 lambda: perform_transactional(self._store, self._journal.projections, held, attempt, self._worker)
             )
-        except Rejected as error:
+        except (Rejected, WriteFailed) as error:
             self._saved(held, None, completed=False)
-            self._ended(held, attempt, error.ending)
-            return
+            self._ended(held, attempt, error.ending if isinstance(error, Rejected) else error.cause)
+        except asyncio.CancelledError:  # given up; whether it was committed shows when the run is read again
+            self._saved(held, None, completed=False)
         except Exception as error:
-            held.run = attempt_before
             self._forget(held, attempt)
             self._saved(held, error, completed=False)
-            return
-        self._forget(held, attempt)
-        held.releasing = False
-        self._saved(held, None)
+        else:
+            self._forget(held, attempt)
+            held.releasing = False
+            self._saved(held, None)
+        self._feed_starved()
 
     async def _fetch(self, members: Sequence[Member]) -> None:
         """Bring the outputs that these attempts need, and that are not in memory, in one query."""
         keys: list[OutputKey] = [key for held, attempt in members for key in missing_outputs(held, attempt)]
-        if keys:
-            by_run = {held.run.id: held for held, _ in members}
-            values = await self._loop.run_in_executor(self._threads, self._store.outputs, keys)
+        by_run = {held.run.id: held for held, _ in members} if keys else {}
+        while keys:
+            try:
+                values = await self._loop.run_in_executor(self._readers, self._store.outputs, keys)
+            except StoreError as error:  # not the attempt's fault
+                self._report(error)
+                await asyncio.sleep(TRY_AGAIN)
+                continue
             for (run_id, phase, scope, version), value in values.items():
                 by_run[run_id].values[phase, scope, version] = value
+            return
 
     # --- record ---
 
+    @_reported
     def _ended(self, held: Held, attempt: Attempt, result: Any) -> None:
         """An attempt ended. ``result`` is what the function returned or raised, or an ending already settled."""
         if not self._forget(held, attempt):
@@ -296,6 +342,7 @@ class Mover:
             self._flush_planned = True
             self._loop.call_soon(self._flush)
 
+    @_reported
     def _flush(self) -> None:
         self._flush_planned = False
         dirty, self._dirty = self._dirty, {}
@@ -304,7 +351,11 @@ class Mover:
         for held in dirty:
             if held.saving is None and self._held.get(held.run.id) is held:
                 append = held.next_append(now, self._worker, self._projecting)
-                if append is not None:
+                if append is None:  # all that had ended was stale by now
+                    held.announce_saved()
+                    if held.quiet:
+                        self._release(held)
+                else:
                     batch.append((held, append))
                     if len(batch) == PORTION:
                         self._submit(batch)
@@ -324,7 +375,10 @@ class Mover:
         helds = [held for held, _ in batch]
 
         def answer(answers: list[Exception | None]) -> None:
-            self._loop.call_soon_threadsafe(self._answered, helds, answers)
+            try:
+                self._loop.call_soon_threadsafe(self._answered, helds, answers)
+            except RuntimeError:
+                return  # the loop has been closed by force: there is nobody to tell
 
         self._journal.submit([append for _, append in batch], answer)
 
@@ -335,6 +389,7 @@ class Mover:
         if not self._held or self.free:
             self._changed()
 
+    @_reported
     def _saved(self, held: Held, error: Exception | None, *, completed: bool = True) -> None:
         """A commit was answered: go on, or find out why not."""
         self._saving -= 1
@@ -342,22 +397,27 @@ class Mover:
         held.announce_saved()
         if self._held.get(held.run.id) is not held:
             return
-        if error is None and completed:
-            self._go_on(held)
-        elif isinstance(error, WriteFailed):
-            self._isolate(held, taken, error)
-        elif isinstance(error, Stale):
-            held.inbox = [*taken, *held.inbox]
+        if error is None:
+            if completed:
+                self._go_on(held)
+            return
+        held.run = held.before or held.run
+        held.inbox = [*taken, *held.inbox]
+        if isinstance(error, WriteFailed | InputError):
+            self._isolate(held, len(taken), error)
+        elif isinstance(error, Stale | UnknownName):
             self._background(self._reload([held]))
-        elif error is not None:
-            announce("store.trouble", worker=self._worker, run=held.run.id, error=str(error))
-            held.inbox = [*taken, *held.inbox]
-            self._loop.call_later(TRY_AGAIN, lambda: self._background(self._reload([held])))
+        else:
+            self._try_again([held], error)
 
     def _go_on(self, held: Held) -> None:
         for fact in held.facts:
             if isinstance(fact, _LOUD):
                 _announce(held.run, fact)
+        reset = {(fact.phase, fact.scope) for fact in held.facts if isinstance(fact, f.PhaseReset)}
+        if reset:
+            self._give_up_unfit(held)
+            held.ready = type(held.ready)(key for key in held.ready if key not in reset)
         if held.releasing:
             del self._held[held.run.id]
             return
@@ -370,27 +430,40 @@ class Mover:
 
     def _release(self, held: Held) -> None:
         """Give a run back that has nothing to do; one append without facts clears the lease and sets the due time."""
-        held.releasing, held.facts = True, ()
+        held.releasing, held.facts, held.before = True, (), held.run
         now = self._store.now()
         self._submit([(held, compose(held.flow, held.run, held.run, (), now=now, extras=Extras(release=True)))])
 
-    def _isolate(self, held: Held, taken: list[tuple[Attempt, executor.Ending]], error: WriteFailed) -> None:
+    def _isolate(self, held: Held, taken: int, error: WriteFailed | InputError) -> None:
         """Of several endings in one append some write failed: record them one by one, and fail the one it was."""
-        if len(taken) == 1:
-            attempt, _ = taken[0]
-            failed = executor.settle(held.flow, attempt.phase, attempt.context, error.cause, self._store.now())
-            taken = [(attempt, failed)]
+        cause = error.cause if isinstance(error, WriteFailed) else error
+        if taken == 0 or (taken == 1 and isinstance(held.inbox[0][1].fact, f.AttemptFailed)):
+            # Nothing of an attempt can be to blame: a projection refuses what has to be recorded.
+            self._try_again([held], cause if isinstance(cause, Exception) else error)
+            return
+        if taken == 1:
+            attempt, _ = held.inbox[0]
+            failed = executor.settle(held.flow, attempt.phase, attempt.context, cause, self._store.now())
+            held.inbox[0] = (attempt, failed)
         held.one_by_one = True
-        held.inbox = [*taken, *held.inbox]
-        self._background(self._reload([held]))
+        self._adopt(held, held.run)
+
+    def _report(self, error: Exception, **values: Any) -> None:
+        self.trouble = error
+        announce("store.trouble", worker=self._worker, error=str(error), **values)
+        self._changed()
+
+    def _try_again(self, helds: Sequence[Held], error: Exception) -> None:
+        """The database failed: say so, and go on from what it holds after a while."""
+        self._report(error, runs=len(helds))
+        self._loop.call_later(TRY_AGAIN, lambda: self._background(self._reload(helds)))
 
     async def _reload(self, helds: Sequence[Held]) -> None:
         """Read runs again after a conflict, keep what still fits, drop what does not."""
         try:
-            runs = await self._loop.run_in_executor(self._threads, self._store.load, [held.run.id for held in helds])
-        except Exception as error:
-            announce("store.trouble", worker=self._worker, error=str(error))
-            self._loop.call_later(TRY_AGAIN, lambda: self._background(self._reload(helds)))
+            runs = await self._loop.run_in_executor(self._readers, self._store.load, [held.run.id for held in helds])
+        except StoreError as error:
+            self._try_again(helds, error)
             return
         fresh = {run.id: run for run in runs}
         for held in helds:
@@ -400,19 +473,16 @@ class Mover:
             if run is None or run.epoch != held.run.epoch:
                 announce("worker.fenced", worker=self._worker, run=held.run.id)
                 self._drop(held.run.id)
-            else:
+            elif run.seq >= held.run.seq:  # else it has been moved, and recorded, while it was being read
                 self._adopt(held, run)
+        self._feed_starved()
         self._changed()
 
     def _adopt(self, held: Held, run: Run) -> None:
         held.run = run
-        for _, (attempt, _) in enumerate(held.inbox):
+        for attempt in (*(each for each, _ in held.inbox), *held.running.values()):
             attempt.recorded = run.at(*attempt.key).status is PhaseStatus.RUNNING
-        for attempt in list(held.running.values()):
-            attempt.recorded = run.at(*attempt.key).status is PhaseStatus.RUNNING
-            if not attempt.fits(run) or run.status in _AT_REST:
-                attempt.give_up()
-                self._forget(held, attempt)
+        self._give_up_unfit(held)
         held.find_ready()
         ended = {attempt.key for attempt, _ in held.inbox if attempt.fits(run)}
         held.ready = type(held.ready)(key for key in held.ready if key not in ended)
@@ -423,6 +493,13 @@ class Mover:
         elif held.quiet:
             self._release(held)
 
+    def _give_up_unfit(self, held: Held) -> None:
+        """Stop the attempts that the run no longer waits for."""
+        for attempt in list(held.running.values()):
+            if not attempt.fits(held.run) or held.run.status in _AT_REST:
+                attempt.give_up()
+                self._forget(held, attempt)
+
     def _drop(self, run_id: str) -> None:
         held = self._held.pop(run_id, None)
         for attempt in list(held.running.values()) if held else []:
@@ -432,7 +509,18 @@ class Mover:
     def _background(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """A defect: the worker has to end."""
+        self.failure = self.failure or error
+        self._changed()
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self._journal.call(work))

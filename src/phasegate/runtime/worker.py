@@ -6,11 +6,12 @@ import asyncio
 import gc
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from phasegate.core.run import Run
 from phasegate.errors import StoreError
 from phasegate.journal import Journal
 from phasegate.registry import Registry
@@ -18,7 +19,6 @@ from phasegate.runtime.context import Services
 from phasegate.runtime.log import announce, logger
 from phasegate.runtime.mover import Mover
 from phasegate.store.base import Store, WorkerRow
-
 
 #: While a worker holds thousands of runs, Python's default thresholds would look through all of them again and again for
 #: cycles that are not there: a third of all processor time, measured. Cycles are still collected, less often.
@@ -46,11 +46,13 @@ class Worker:
         self.id, self.limits = id, limits
         self._store, self._journal, self._registry = store, journal, registry
         self._services = Services(store.now, store.read, logger(), registry.deps, dry_run, announce)
-        self._flows = [(flow.name, flow.version) for flow in registry.flows]
         self._started_at = store.now()
         self._lease_until: datetime | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: Whether ``run`` has returned: by ``stop``, or because it failed.
+        self.ended = False
         self._look, self._stopping = True, False
+        self._left_behind = False  # runs that an earlier ``run`` could not give back
         self._news: object = None
         self._next_due: datetime | None = None
 
@@ -58,29 +60,45 @@ class Worker:
         """Work until stopped; with ``until_idle`` until nothing is left that could be done now."""
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
-        self._look, self._stopping = True, False
+        self._look, self.ended = True, False
         self._mover = Mover(
             self._store, self._journal, self._registry, worker=self.id, services=self._services,
             concurrency=self.limits.concurrency, threads=self.limits.threads, changed=self._woken.set,
         )  # fmt: skip
-        await self._renew()
         listening = asyncio.create_task(self._listen())
         collecting = gc.get_threshold()
         gc.set_threshold(*COLLECTING)
+        clean = False
         try:
             while not self._stopping and not (until and until()):
-                if await self._step(until_idle):
+                if await (self._step(until_idle) if until_idle else self._persist()):
                     break
+            clean = True
+        except Exception as error:
+            announce("worker.failed", worker=self.id, error=str(error))
+            raise
         finally:
             gc.set_threshold(*collecting)
             listening.cancel()
-            await self._hand_back()
-            self._loop = None
+            await self._hand_back(clean)
+            self._loop, self._stopping, self.ended = None, False, True
+
+    async def _persist(self) -> bool:
+        """A step of a worker that is there to stay: trouble with the database is waited out."""
+        try:
+            return await self._step(until_idle=False)
+        except StoreError as error:
+            announce("store.trouble", worker=self.id, error=str(error))
+            self._look = True
+            await asyncio.sleep(self.limits.poll)
+            return False
 
     async def _step(self, until_idle: bool) -> bool:
         """Do what can be done now, then wait for something to change. True when there is nothing to wait for."""
         mover = self._mover
         self._woken.clear()
+        if mover.failure or (mover.trouble and until_idle):
+            raise mover.failure or mover.trouble  # type: ignore[misc]  # one of them is an error
         if self._look and self._has_room():
             await self._claim()
         if not self._look and mover.only_batches_wait:
@@ -99,13 +117,16 @@ class Worker:
         return free > 0 and (free * 4 >= self.limits.concurrency or not self._mover.in_flight)
 
     async def _claim(self) -> None:
+        if self._left_behind:
+            await self._call(lambda: self._store.retire(self.id))
+            self._left_behind, self._lease_until = False, None
+        await self._renew()  # a worker whose lease has passed must find out before it takes more
         self._look = False
-        limit = self._mover.free
-        runs = await self._call(lambda: self._store.claim(self.id, limit, self._flows))
-        self._look = self._look or len(runs) == limit
-        if not self._look:
-            self._next_due = await asyncio.to_thread(self._store.next_due)
-        self._mover.take(runs)
+        limit, flows = self._mover.free, [(flow.name, flow.version) for flow in self._registry.flows]
+        claimed = await self._call(lambda: self._store.claim(self.id, limit, flows))
+        self._look = self._look or len(claimed.runs) == limit
+        self._next_due = claimed.later
+        self._mover.take(claimed.runs)
 
     def _due(self) -> bool:
         """Whether something has become due by time since the last look."""
@@ -128,14 +149,19 @@ class Worker:
 
         self._tell(look)
 
+    def room(self) -> int:
+        """How many runs could be handed over now; 0 when the worker is not running."""
+        return self._mover.free if self._loop is not None and not self._stopping else 0
+
+    def adopt(self, runs: Sequence[Run]) -> None:
+        """Take runs that were leased to this worker when they were started."""
+        self._tell(lambda: self._mover.take(runs))
+
     def stop(self) -> None:
         """End: attempts under way may finish within the grace time, the others are handed back."""
 
-        def stopping() -> None:
-            self._stopping = True
-            self._woken.set()
-
-        self._tell(stopping)
+        self._stopping = True  # also when it has not begun yet
+        self._tell(lambda: self._woken.set())
 
     def _tell(self, what: Callable[[], None]) -> None:
         loop = self._loop
@@ -148,7 +174,10 @@ class Worker:
     def retire(self) -> None:
         """Forget the registration, so that others need not wait for the lease to pass."""
         if self._lease_until is not None:
-            self._journal.call(lambda: self._store.retire(self.id)).result()
+            try:
+                self._journal.call(lambda: self._store.retire(self.id)).result()
+            except StoreError as error:  # then they wait for it after all
+                announce("store.trouble", worker=self.id, error=str(error))
             self._lease_until = None
 
     # --- lease and news ---
@@ -164,6 +193,8 @@ class Worker:
         if not known and self._lease_until is not None:
             lost = self._mover.drop_all()
             announce("worker.fenced", worker=self.id, runs=lost)
+            self._look = True
+            self._woken.set()
         self._lease_until = row.lease_until
 
     async def _listen(self) -> None:
@@ -181,13 +212,21 @@ class Worker:
                     if not self._mover.empty and rounds >= 5:
                         rounds = 0
                         self._mover.refresh_outdated(await asyncio.to_thread(self._store.held, self.id))
-            except StoreError as error:
+            except Exception as error:  # whatever it is: without this task the lease would pass
                 announce("store.trouble", worker=self.id, error=str(error))
 
-    async def _hand_back(self) -> None:
-        kept = await self._mover.wind_down(self.limits.grace)
-        if kept:
-            await self._call(lambda: self._store.release(self.id, kept))
+    async def _hand_back(self, clean: bool) -> None:
+        """Give back what is held; after an error everything that the database says is held."""
+        kept = await self._mover.wind_down(self.limits.grace if clean else 0)
+        try:
+            if not clean:
+                await self._call(lambda: self._store.retire(self.id))
+                self._lease_until = None
+            elif kept:
+                await self._call(lambda: self._store.release(self.id, kept))
+        except StoreError as error:
+            self._left_behind = True
+            announce("store.trouble", worker=self.id, error=str(error))
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self._journal.call(work))

@@ -59,7 +59,8 @@ class Append:
     """One run's part of a commit.
 
     ``run`` is the state after ``facts``, ``expected`` the sequence number before them (0: the run is new). The guard is
-    ``expected`` and ``run.epoch``. ``release`` gives up the lease; ``due_at`` says when a worker should look next.
+    ``expected`` and ``run.epoch``. ``release`` gives up the lease; ``due_at`` says when a worker should look next;
+    ``holder`` leases a new run from the start.
     """
 
     run: Run
@@ -72,6 +73,7 @@ class Append:
     writes: tuple[Write, ...] = ()
     due_at: datetime | None = None
     release: bool = False
+    holder: str | None = None
 
 
 class WriteFailed(Exception):
@@ -90,7 +92,6 @@ class RunFilter:
     flow: str | None = None
     subject: Subject | None = None
     subject_kind: str | None = None
-    subject_ids: tuple[str, ...] | None = None
     key: str | None = None
     statuses: tuple[RunStatus, ...] | None = None
     id_prefix: str | None = None
@@ -108,6 +109,14 @@ class Commit:
     seq: int
     at: datetime
     facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The runs a worker has leased, and when the next one that nobody holds becomes due."""
+
+    runs: tuple[Run, ...]
+    later: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,7 @@ class Store(Protocol):
     def transact(self, work: Callable[[Any], tuple[Append, Any]], projections: Sequence[Projection] = ()) -> Any:
         """Run ``work(session)`` inside a transaction and record the append it returns in that same transaction."""
 
-    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> list[Run]:
+    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> Claimed:
         """Lease up to ``limit`` runs that are due and that no live worker holds, earliest due first; their epoch is raised.
 
         Only runs of ``flows`` (name and version): others stay for a worker that knows them. Runs of workers whose lease has
@@ -169,14 +178,14 @@ class Store(Protocol):
     def find(self, which: RunFilter) -> list[Run]:
         """Runs without their phase instances."""
 
+    def of_subjects(self, tenant: str, flow: str, subject_ids: Sequence[str]) -> list[Run]:
+        """All runs of these subject ids (of whatever kind) in a flow, oldest first, without their phase instances."""
+
     def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
         """The values of outputs; unknown ones are left out."""
 
     def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
         """Commits after a position, in order."""
-
-    def next_due(self) -> datetime | None:
-        """When the next run that nobody holds is due."""
 
     def news(self) -> object:
         """A value that differs from an earlier one when anybody has committed since; costs no query."""

@@ -54,7 +54,7 @@ def run_row(append: Append, time: Time) -> Row:
         run.id, run.tenant, run.flow, run.version, run.subject.kind, run.subject.id, run.key, run.started_by,
         None if run.input is None else codec.dump(run.input), time(run.created_at),  # type: ignore[arg-type]
         run.status.value, _aim(run), run.unchecked, run.ending.value if run.ending else None, run.reason,
-        time(run.updated_at), run.seq, due, run.epoch, None,  # type: ignore[arg-type]
+        time(run.updated_at), run.seq, due, run.epoch, append.holder,  # type: ignore[arg-type]
     )  # fmt: skip
 
 

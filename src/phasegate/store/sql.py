@@ -17,16 +17,27 @@ from sqlalchemy.orm import Session
 from phasegate.core.run import Run
 from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, StoreError, UnknownName
 from phasegate.store import codec, rows
-from phasegate.store.base import Append, Commit, OutputKey, Projection, RunFilter, Store, WorkerRow, Write, WriteFailed
-from phasegate.store.tables import FINAL, attempts, decisions, facts, flows, outputs, phase_runs, runs, workers
-
-_PHASE_SELECT = sa.select(*(phase_runs.c[name] for name in rows.PHASE_COLUMNS))
+from phasegate.store.base import (
+    Append,
+    Claimed,
+    Commit,
+    OutputKey,
+    Projection,
+    RunFilter,
+    Store,
+    WorkerRow,
+    Write,
+    WriteFailed,
+)
+from phasegate.store.queries import Queries
+from phasegate.store.tables import FINAL, attempts, decisions, facts, flows, outputs, runs, workers
 
 
 class SqlStore(ABC):
     """The verbs of ``Store``; see there for what each promises."""
 
     def __init__(self) -> None:
+        self._queries = Queries(self.any_of)
         self._pinned: sa.Connection | None = None
         self._lock = threading.RLock()
         self._rehearsed = 0
@@ -68,8 +79,16 @@ class SqlStore(ABC):
         """Apply ``rows.run_update`` rows; how many met their guard."""
 
     @abstractmethod
-    def any_of(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
-        """Whether a column is among many values, as one parameter."""
+    def any_of(self, column: Any, values: Any) -> sa.ColumnElement[bool]:
+        """Whether a column is among many values, given as one parameter: what ``many`` made, or a named one."""
+
+    @abstractmethod
+    def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
+        """What an error means for a person, and what to do; None when it is about a statement, not about the database."""
+
+    @abstractmethod
+    def many(self, values: Sequence[str]) -> Any:
+        """Many values as one parameter."""
 
     # --- connections ---
 
@@ -90,7 +109,7 @@ class SqlStore(ABC):
             with self.open_writing() as connection:
                 yield connection
         else:
-            with self._lock, self._pinned.begin_nested():
+            with self._lock, store_errors(self.translate), self._pinned.begin_nested():
                 yield self._pinned
                 self._rehearsed += 1
 
@@ -115,7 +134,9 @@ class SqlStore(ABC):
             with self.writing() as connection:
                 self._apply(connection, appends, projections)
             return [None] * len(appends)
-        except (_GuardFailed, WriteFailed, sa.exc.IntegrityError, InputError):
+        except (StoreError, sa.exc.OperationalError):
+            raise  # the database's fault: nobody's append would have gone through
+        except Exception:
             # Somebody in the batch failed. One by one, each behind a savepoint, shows who, and saves the others.
             with self.writing() as connection:
                 return [self._append_one(connection, append, projections) for append in appends]
@@ -126,18 +147,20 @@ class SqlStore(ABC):
         savepoint = connection.begin_nested()
         try:
             self._apply(connection, [append], projections)
-        except _GuardFailed:
+        except (StoreError, sa.exc.OperationalError):
+            raise
+        except Exception as error:
             savepoint.rollback()
-            return self._refusal(connection, append)
-        except (WriteFailed, InputError) as error:
-            savepoint.rollback()
-            return error
-        except sa.exc.IntegrityError as error:
-            savepoint.rollback()
-            return NotAllowed(f"{append.run.subject} already has a live run of {append.run.flow!r}") \
-                if append.expected == 0 else WriteFailed(error)  # fmt: skip
+            return self._why_not(connection, append, error)
         savepoint.commit()
         return None
+
+    def _why_not(self, connection: sa.Connection, append: Append, error: Exception) -> Exception:
+        if isinstance(error, _GuardFailed):
+            return self._refusal(connection, append)
+        if isinstance(error, sa.exc.IntegrityError) and append.expected == 0:
+            return NotAllowed(f"{append.run.subject} already has a live run of {append.run.flow!r}")
+        return error if isinstance(error, WriteFailed | InputError) else WriteFailed(error)
 
     def _refusal(self, connection: sa.Connection, append: Append) -> Exception:
         row = connection.execute(sa.select(runs.c.seq, runs.c.epoch).where(runs.c.id == append.run.id)).first()
@@ -178,59 +201,49 @@ class SqlStore(ABC):
             recorded = [each for append in appends for each in append.recorded] if projections else []
             for project in projections if recorded else ():
                 project(connection, recorded)
-        except sa.exc.OperationalError:
-            raise  # locked, full, gone: the store's trouble after all
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            if isinstance(error, sa.exc.DBAPIError) and self.translate(error) is not None:
+                raise  # locked, full, gone: the store's trouble after all
             raise WriteFailed(error) from error
 
     def transact(self, work: Callable[[Any], tuple[Append, Any]], projections: Sequence[Projection] = ()) -> Any:
-        with self.writing() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
-            append, result = work(session)
-            session.flush()
-            session.commit()
-            try:
-                self._apply(connection, [append], projections)
-            except _GuardFailed:
-                refusal = self._refusal(connection, append)
-                raise refusal from None
+        try:
+            with self.writing() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
+                append, result = work(session)
+                session.commit()
+                try:
+                    self._apply(connection, [append], projections)
+                except _GuardFailed:
+                    refusal = self._refusal(connection, append)
+                    raise refusal from None
+        except (sa.exc.IntegrityError, InputError) as error:
+            raise WriteFailed(error) from error
         return result
 
     # --- leases ---
 
-    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> list[Run]:
+    def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> Claimed:
         now = self.now()
-        known = self.any_of(runs.c.flow + "@" + sa.cast(runs.c.version, sa.String), [f"{n}@{v}" for n, v in flows])
-        if not self._anything_due(now, known):
-            return []
+        given = {"now": now, "flows": self.many([f"{name}@{version}" for name, version in flows])}
+        with self.reading() as connection:
+            # Looked up before the write lock is taken, so that idle workers do not disturb busy ones.
+            due = connection.execute(self._queries.due, {**given, "most": 1}).first() is not None
+            if not due and connection.execute(self._queries.dead, {"now": now}).first() is None:
+                return Claimed((), connection.execute(self._queries.later, given).scalar())
         with self.writing() as connection:
             self._sweep(connection, now)
-            due = (
-                sa.select(runs.c.id)
-                .where(runs.c.worker.is_(None), runs.c.due_at <= now, known)
-                .order_by(runs.c.due_at)
-                .limit(limit)
-            )
-            ids = [row.id for row in connection.execute(due)]
-            mine = self.any_of(runs.c.id, ids)
-            connection.execute(sa.update(runs).where(mine).values(worker=worker, epoch=runs.c.epoch + 1))
-            return self._load(connection, ids)
-
-    def _anything_due(self, now: datetime, known: sa.ColumnElement[bool]) -> bool:
-        """Looked up before the write lock is taken, so that idle workers do not disturb busy ones."""
-        due = sa.select(runs.c.id).where(runs.c.worker.is_(None), runs.c.due_at <= now, known).limit(1)
-        dead = sa.select(workers.c.id).where(workers.c.lease_until < now).limit(1)
-        with self.reading() as connection:
-            return connection.execute(due).first() is not None or connection.execute(dead).first() is not None
+            ids = [row.id for row in connection.execute(self._queries.due, {**given, "most": limit})]
+            if ids:
+                connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
+            later = connection.execute(self._queries.later, given).scalar()
+            return Claimed(tuple(self._load(connection, ids)), later)
 
     def _sweep(self, connection: sa.Connection, now: datetime) -> None:
         """Free the runs of workers whose lease has passed; the raised epoch fences the worker off should it still live."""
-        dead = [row.id for row in connection.execute(sa.select(workers.c.id).where(workers.c.lease_until < now))]
+        dead = [row.id for row in connection.execute(self._queries.dead, {"now": now})]
         if dead:
-            self._free(connection, self.any_of(runs.c.worker, dead))
-            connection.execute(sa.delete(workers).where(self.any_of(workers.c.id, dead)))
-
-    def _free(self, connection: sa.Connection, which: sa.ColumnElement[bool]) -> None:
-        connection.execute(sa.update(runs).where(which).values(worker=None, epoch=runs.c.epoch + 1))
+            connection.execute(self._queries.free_of_dead, {"dead": self.many(dead)})
+            connection.execute(self._queries.bury, {"dead": self.many(dead)})
 
     def renew(self, worker: WorkerRow) -> bool:
         with self.writing() as connection:
@@ -240,15 +253,17 @@ class SqlStore(ABC):
                 return True
             values = {"id": worker.id, "host": worker.host, "pid": worker.pid, "started_at": worker.started_at}
             connection.execute(sa.insert(workers).values(**values, lease_until=worker.lease_until))
+            # Who has to register again has forgotten what it held.
+            connection.execute(self._queries.free_all, {"holder": worker.id})
             return False
 
     def release(self, worker: str, run_ids: Sequence[str]) -> None:
         with self.writing() as connection:
-            self._free(connection, sa.and_(self.any_of(runs.c.id, list(run_ids)), runs.c.worker == worker))
+            connection.execute(self._queries.free_some, {"ids": self.many(run_ids), "holder": worker})
 
     def retire(self, worker: str) -> None:
         with self.writing() as connection:
-            self._free(connection, runs.c.worker == worker)
+            connection.execute(self._queries.free_all, {"holder": worker})
             connection.execute(sa.delete(workers).where(workers.c.id == worker))
 
     def held(self, worker: str) -> dict[str, tuple[int, int]]:
@@ -271,10 +286,10 @@ class SqlStore(ABC):
             return self._load(connection, list(run_ids))
 
     def _load(self, connection: sa.Connection, ids: list[str]) -> list[Run]:
-        found = connection.execute(sa.select(runs).where(self.any_of(runs.c.id, ids))).mappings()
-        by_id = {row["id"]: row for row in found}
-        phases = rows.instances_by_run(connection.execute(_PHASE_SELECT.where(self.any_of(phase_runs.c.run_id, ids))))
-        return [rows.run_of(dict(by_id[id_]), phases.get(id_)) for id_ in ids if id_ in by_id]
+        given = {"ids": self.many(ids)}
+        by_id = {row["id"]: dict(row) for row in connection.execute(self._queries.runs, given).mappings()}
+        phases = rows.instances_by_run(connection.execute(self._queries.phases, given))
+        return [rows.run_of(by_id[id_], phases.get(id_)) for id_ in ids if id_ in by_id]
 
     def find(self, which: RunFilter) -> list[Run]:
         query = sa.select(runs).where(runs.c.tenant == which.tenant)
@@ -284,7 +299,6 @@ class SqlStore(ABC):
             runs.c.subject_kind == (subject.kind if subject else which.subject_kind)
             if subject or which.subject_kind else None,
             runs.c.subject_id == subject.id if subject else None,
-            self.any_of(runs.c.subject_id, which.subject_ids) if which.subject_ids is not None else None,
             runs.c.key == which.key if which.key is not None else None,
             runs.c.status.in_([status.value for status in which.statuses]) if which.statuses is not None else None,
             runs.c.id.startswith(which.id_prefix, autoescape=True) if which.id_prefix is not None else None,
@@ -296,18 +310,22 @@ class SqlStore(ABC):
             found = connection.execute(query.order_by(order).limit(which.limit)).mappings()
             return [rows.run_of(dict(row)) for row in found]
 
-    def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
-        wanted = set(keys)
-        query = sa.select(
-            outputs.c.run_id, outputs.c.phase, outputs.c.scope, outputs.c.version, outputs.c.body
-        ).where(self.any_of(outputs.c.run_id, sorted({key[0] for key in keys})))  # fmt: skip
-        names = {key[1] for key in keys}
-        if len(names) < 50:
-            query = query.where(outputs.c.phase.in_(names))
+    def of_subjects(self, tenant: str, flow: str, subject_ids: Sequence[str]) -> list[Run]:
+        given = {"ids": self.many(subject_ids), "flow": flow, "tenant": tenant}
         with self.reading() as connection:
-            found = connection.execute(query)
-            values = {(r.run_id, r.phase, codec.load_scope(r.scope), r.version): r.body for r in found}
-        return {key: codec.load(body) for key, body in values.items() if key in wanted}
+            return [rows.run_of(dict(row)) for row in connection.execute(self._queries.latest, given).mappings()]
+
+    def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
+        place = sa.tuple_(outputs.c.run_id, outputs.c.phase, outputs.c.scope, outputs.c.version)
+        names = (outputs.c.run_id, outputs.c.phase, outputs.c.scope, outputs.c.version, outputs.c.body)
+        wanted = [(run, phase, codec.dump_scope(scope), version) for run, phase, scope, version in dict.fromkeys(keys)]
+        values: dict[OutputKey, Any] = {}
+        with self.reading() as connection:
+            for start in range(0, len(wanted), 200):
+                query = sa.select(*names).where(place.in_(wanted[start : start + 200]))
+                for run, phase, scope, version, body in connection.execute(query):
+                    values[run, phase, codec.load_scope(scope), version] = codec.load(body)
+        return values
 
     def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
         query = sa.select(facts).where(facts.c.position > after)
@@ -318,14 +336,6 @@ class SqlStore(ABC):
                 Commit(r.position, r.run_id, r.tenant, r.seq, r.at, tuple(codec.load_facts(r.body)))
                 for r in connection.execute(query.order_by(facts.c.position).limit(limit))
             ]
-
-    def next_due(self) -> datetime | None:
-        with self.reading() as connection:
-            due: datetime | None = connection.execute(
-                sa.select(runs.c.due_at).where(runs.c.worker.is_(None), runs.c.due_at.is_not(None))
-                .order_by(runs.c.due_at).limit(1)
-            ).scalar()  # fmt: skip
-            return due
 
     def keep_flow(self, name: str, version: int, body: str) -> bool:
         here = sa.and_(flows.c.name == name, flows.c.version == version)
@@ -399,6 +409,8 @@ def store_errors(translate: Callable[[sa.exc.DBAPIError], StoreError | None]) ->
         yield
     except sa.exc.DBAPIError as error:
         ours = translate(error)
+        if ours is None and isinstance(error, sa.exc.OperationalError | sa.exc.InternalError):
+            ours = StoreError(f"the database answered: {error.orig}")
         if ours is None:
             raise
         raise ours from error

@@ -70,7 +70,7 @@ class SQLiteStore(SqlStore):
 
     def prepare(self) -> None:
         _check_file(self.path)
-        with store_errors(self._translate):
+        with store_errors(self.translate):
             with self.open_reading() as connection:
                 found = _version(connection)
             if found is None:
@@ -110,12 +110,12 @@ class SQLiteStore(SqlStore):
 
     @contextlib.contextmanager
     def open_reading(self) -> Iterator[sa.Connection]:
-        with store_errors(self._translate), self._engine.connect() as connection:
+        with store_errors(self.translate), self._engine.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def open_writing(self) -> Iterator[sa.Connection]:
-        with store_errors(self._translate), self._writer.connect() as connection, connection.begin():
+        with store_errors(self.translate), self._writer.connect() as connection, connection.begin():
             yield connection
 
     def committed(self) -> object:
@@ -136,12 +136,16 @@ class SQLiteStore(SqlStore):
     def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
         return sqlite_bulk.execute(connection, sqlite_bulk.updating_runs, rows_)
 
-    def any_of(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    def many(self, values: Sequence[str]) -> str:
         # One JSON parameter instead of one per value: SQLite limits their number, and the statement text stays the same.
-        listed = sa.func.json_each(codec.dump(list(values))).table_valued("value")
-        return column.in_(sa.select(listed.c.value))
+        return codec.dump(list(values))
 
-    def _translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
+    def any_of(self, column: Any, values: Any) -> sa.ColumnElement[bool]:
+        listed = sa.func.json_each(values).table_valued("value")
+        among: sa.ColumnElement[bool] = column.in_(sa.select(listed.c.value))
+        return among
+
+    def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         return explain_error(self.path, str(error.orig))
 
 

@@ -1,7 +1,8 @@
 """The flows of the outreach application, as data, and the registry that knows them.
 
 One run of ``outreach`` is one company's way from a row of a file to the outreach log. ``outreach-import`` brings a file
-into the database, once. ``outreach-orphans`` judges the people whose company does not exist.
+into the database, once. ``outreach-orphans`` judges the people whose company does not exist. Invalid records leave by the flow of
+``outbox``.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from phasegate import Batch, Flow, Phase, Registry, Retry
 from phasegate.apps.outreach.dependencies import Dependencies
 from phasegate.apps.outreach.enrichment import Provider, arrange_tiers, offline_tiers
+from phasegate.apps.outreach.outbox import OUTBOX
 from phasegate.apps.outreach.phases import enrichment, gate, intake, intent, promotion, readiness, validation
 from phasegate.apps.outreach.projection import project
 from phasegate.apps.outreach.registering import register
@@ -94,7 +96,7 @@ ORPHANS = Flow(
     ),
 )
 
-FLOWS = (OUTREACH, IMPORT, ORPHANS)
+FLOWS = (OUTREACH, IMPORT, ORPHANS, OUTBOX)
 
 
 def build_registry(
@@ -104,7 +106,7 @@ def build_registry(
     campaigns: Campaigns | None = None,
     sheet_ids: Mapping[str, str] | None = None,
 ) -> Registry:
-    """A registry with the three flows and the projection that keeps the application's log.
+    """A registry with all flows and the projection that keeps the application's log.
 
     ``sink`` takes invalid records when the outbox is delivered. ``providers`` are asked in phase 1.5; None means the
     offline ones, an empty sequence nobody. ``sheet_ids`` maps a sheet tab to the id of its sheet. Time comes from the

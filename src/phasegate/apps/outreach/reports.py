@@ -253,11 +253,9 @@ def validation_counts(table: sa.Table, *, tenant: str = "default") -> Statement:
 
 def promotion_counts(*, tenant: str = "default") -> Statement:
     """How many were promoted: ``people, companies``."""
-    people, companies = outreach_log.c.person_unique_id, outreach_log.c.company_unique_id
-    wanted: Statement = sa.select(
-        sa.func.count(people.distinct()).label("people"), sa.func.count(companies.distinct()).label("companies")
-    )
-    return wanted.where(outreach_log.c.tenant == tenant)
+    counted = {"people": outreach_log.c.person_unique_id, "companies": outreach_log.c.company_unique_id}
+    counts = [sa.func.count(column.distinct()).label(name) for name, column in counted.items()]
+    return sa.select(*counts).where(outreach_log.c.tenant == tenant)
 
 
 #: Where a company can have come to rest, in the order in which the questions are asked.

@@ -18,8 +18,10 @@ _IDS = sa.bindparam("ids", expanding=True)
 _TENANT = sa.bindparam("tenant")
 
 
-def _of_companies(table: sa.Table) -> Any:
-    return sa.select(table).where(table.c.tenant == _TENANT, table.c.company_unique_id.in_(_IDS))
+def _of_companies(table: sa.Table, *names: str) -> Any:
+    """The named columns, without those that no phase reads: converting them would cost more than finding the rows."""
+    mine = table.c.tenant == _TENANT, table.c.company_unique_id.in_(_IDS)
+    return sa.select(*(table.c[name] for name in ("company_unique_id", *names))).where(*mine)
 
 
 def _excluded(statement: Any, *names: str) -> dict[str, Any]:
@@ -28,15 +30,35 @@ def _excluded(statement: Any, *names: str) -> dict[str, Any]:
 
 # --- queries --------------------------------------------------------------------------------------------------------
 
-COMPANIES = _of_companies(t.company_master)
-SLOTS = _of_companies(t.company_slot)
-PEOPLE = _of_companies(t.people_master)
-ENRICHMENTS = _of_companies(t.contact_enrichment)
-SIGNALS = _of_companies(t.bit_events)
-SCORES = _of_companies(t.company_scores)
-PROMOTIONS = _of_companies(t.outreach_log)
+_PERSON = (
+    "unique_id", "company_unique_id", "company_name", "first_name", "last_name", "full_name", "title", "email",
+    "email_verification", "email_class", "email_verified", "work_phone_e164", "linkedin_url", "source_system",
+    "source_record_id", "validation_status", "validated_at", "updated_at",
+)  # fmt: skip
+
+COMPANIES = _of_companies(
+    t.company_master, "company_name", "website", "domain", "industry", "employee_count", "state", "address_city",
+    "address_zip", "linkedin_url", "source_system", "source_record_id", "validation_status", "outreach_ready",
+)  # fmt: skip
+SLOTS = _of_companies(
+    t.company_slot, "company_slot_unique_id", "person_unique_id", "slot_type", "is_filled", "confidence_score"
+)
+PEOPLE = _of_companies(t.people_master, *(name for name in _PERSON if name != "company_unique_id"))
+ENRICHMENTS = _of_companies(
+    t.contact_enrichment, "company_slot_unique_id", "person_unique_id", "email", "enrichment_status", "enriched_at"
+)
+SIGNALS = _of_companies(t.bit_events, "event_id", "person_unique_id", "processed")
+SCORES = _of_companies(t.company_scores, "person_unique_id", "score", "category", "reason")
+PROMOTIONS = _of_companies(t.outreach_log, "person_unique_id", "campaign_id")
 VERIFICATIONS = (
-    sa.select(t.email_verification, t.people_master.c.company_unique_id)
+    sa.select(
+        t.email_verification.c.person_unique_id,
+        t.email_verification.c.email,
+        t.email_verification.c.service,
+        t.email_verification.c.verification_status,
+        t.email_verification.c.verified_at,
+        t.people_master.c.company_unique_id,
+    )
     .join(t.people_master, t.people_master.c.unique_id == t.email_verification.c.person_unique_id)
     .where(t.people_master.c.tenant == _TENANT, t.people_master.c.company_unique_id.in_(_IDS))
     .order_by(t.email_verification.c.id)
@@ -47,32 +69,20 @@ _known = sa.select(t.company_master.c.company_unique_id).where(
 )
 #: People whose company does not exist; takes the tenant only.
 ORPHANS = (
-    sa.select(t.people_master)
+    sa.select(*(t.people_master.c[name] for name in _PERSON))
     .where(t.people_master.c.tenant == _TENANT, ~_known.exists())
-    .order_by(t.people_master.c.unique_id)
+    .order_by(sa.func.length(t.people_master.c.unique_id), t.people_master.c.unique_id)
 )
 
-_company_pending = sa.and_(t.company_master.c.tenant == _TENANT, t.company_master.c.validation_status == "pending")
-#: Companies that wait for validation, of one state or (``state`` None) of all; at most ``limit`` of them.
-PENDING_COMPANIES = (
-    sa.select(t.company_master.c.company_unique_id)
-    .where(_company_pending, _state := sa.or_(sa.bindparam("state", type_=sa.String).is_(None),
-                                              t.company_master.c.state == sa.bindparam("state", type_=sa.String)))
-    .order_by(t.company_master.c.company_unique_id)
-    .limit(sa.bindparam("limit", type_=sa.Integer))
-)  # fmt: skip
-#: People that wait for validation, with the state of their company; orphans belong to no state and are always among them.
+#: People of companies that wait for validation.
 PENDING_PEOPLE = (
-    sa.select(t.people_master.c.unique_id, t.company_master.c.company_unique_id)
-    .select_from(t.people_master)
-    .outerjoin(t.company_master, t.company_master.c.company_unique_id == t.people_master.c.company_unique_id)
+    sa.select(t.people_master.c.unique_id, t.people_master.c.company_unique_id)
     .where(
         t.people_master.c.tenant == _TENANT,
+        t.people_master.c.company_unique_id.in_(_IDS),
         t.people_master.c.validation_status == "pending",
-        sa.or_(_state, t.company_master.c.company_unique_id.is_(None)),
     )
-    .order_by(t.people_master.c.unique_id)
-    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .order_by(sa.func.length(t.people_master.c.unique_id), t.people_master.c.unique_id)
 )
 #: How the people ``ids`` were judged.
 PEOPLE_STATUSES = sa.select(

@@ -19,7 +19,8 @@ Rows = Sequence[Row]
 #: The most values in one query.
 MOST_VALUES = 500
 
-_QUERIES = {
+#: The query for each field of ``CompanyRows``.
+QUERIES = {
     "slots": sql.SLOTS,
     "people": sql.PEOPLE,
     "enrichments": sql.ENRICHMENTS,
@@ -63,10 +64,7 @@ def read_companies(contexts: Sequence[Context], tables: Iterable[str]) -> dict[t
     for tenant, members in _by_tenant(contexts).items():
         ids = [ctx.subject.id for ctx in members]
         companies = read_many(members[0], sql.COMPANIES, ids)
-        grouped = {name: _grouped(read_many(members[0], _QUERIES[name], ids)) for name in tables}
-        if "people" in grouped:
-            for people in grouped["people"].values():
-                people.sort(key=_number_order)
+        grouped = {name: group_rows(read_many(members[0], QUERIES[name], ids)) for name in tables}
         for company in companies:
             key = company["company_unique_id"]
             found[tenant, key] = CompanyRows(company, **{name: rows.get(key, []) for name, rows in grouped.items()})
@@ -79,6 +77,17 @@ def read_many(ctx: Context, query: Any, ids: Sequence[str]) -> list[Row]:
     for start in range(0, len(ids), MOST_VALUES):
         rows.extend(ctx.read(query, {"tenant": ctx.tenant, "ids": list(ids[start : start + MOST_VALUES])}))
     return rows
+
+
+def group_rows(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows by company, people in the order of their numbers."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["company_unique_id"]].append(row)
+    for members in groups.values():
+        if "unique_id" in members[0]:
+            members.sort(key=_number_order)
+    return groups
 
 
 def _judged(ctx: Context, rows: CompanyRows | None, judge: Judge) -> Any:
@@ -94,13 +103,6 @@ def _by_tenant(contexts: Sequence[Context]) -> dict[str, list[Context]]:
     groups: dict[str, list[Context]] = defaultdict(list)
     for ctx in contexts:
         groups[ctx.tenant].append(ctx)
-    return groups
-
-
-def _grouped(rows: Iterable[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row["company_unique_id"]].append(row)
     return groups
 
 

@@ -1,0 +1,50 @@
+"""The queries of the hot path, built once per store: composing a statement costs more than running it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from phasegate.store import rows
+from phasegate.store.tables import phase_runs, runs, workers
+
+AnyOf = Callable[[Any, Any], sa.ColumnElement[bool]]
+
+
+class Queries:
+    """Statements with named parameters. Those called ``ids``, ``flows`` and ``dead`` are lists, encoded by the dialect."""
+
+    def __init__(self, any_of: AnyOf) -> None:
+        free, now = runs.c.worker.is_(None), sa.bindparam("now", type_=runs.c.due_at.type)
+        ids: Any = sa.bindparam("ids")
+        known = any_of(runs.c.flow + "@" + sa.cast(runs.c.version, sa.String), sa.bindparam("flows"))
+        raised = {"epoch": runs.c.epoch + 1}
+        freed = sa.update(runs).values(worker=None, **raised)
+
+        self.due = (
+            sa.select(runs.c.id).where(free, runs.c.due_at <= now, known).order_by(runs.c.due_at)
+            .limit(sa.bindparam("most", type_=sa.Integer))
+        )  # fmt: skip
+        self.later = (
+            sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
+        )
+        self.dead = sa.select(workers.c.id).where(workers.c.lease_until < now)
+        self.take = (
+            sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
+        )
+        self.free_of_dead = freed.where(any_of(runs.c.worker, sa.bindparam("dead")))
+        self.free_some = freed.where(any_of(runs.c.id, ids), runs.c.worker == sa.bindparam("holder"))
+        self.free_all = freed.where(runs.c.worker == sa.bindparam("holder"))
+        self.bury = sa.delete(workers).where(any_of(workers.c.id, sa.bindparam("dead")))
+        self.latest = (
+            sa.select(runs)
+            .where(
+                any_of(runs.c.subject_id, ids), runs.c.flow == sa.bindparam("flow"), runs.c.tenant == sa.bindparam("tenant")
+            )
+            .order_by(runs.c.id)
+        )
+        self.runs = sa.select(runs).where(any_of(runs.c.id, ids))
+        columns = (phase_runs.c[name] for name in rows.PHASE_COLUMNS)
+        self.phases = sa.select(*columns).where(any_of(phase_runs.c.run_id, ids))
