@@ -63,7 +63,11 @@ class Engine:
         if database is None or tenant is None or limits is None:
             database, tenant, limits = _from_environment(database, tenant, limits)
         store = open_store(str(database), clock=clock)
-        store.prepare()
+        try:
+            store.prepare()
+        except BaseException:
+            store.close()
+            raise
         self._open(store, registry or Registry(), tenant, limits, dry_run=False)
 
     def _open(self, store: Store, registry: Registry, tenant: str, limits: Limits, *, dry_run: bool) -> None:
@@ -196,6 +200,8 @@ class Engine:
             appends = []
             for run in self.store.load(todo):
                 flow = self._known(run)
+                refused.discard(run.id)
+                blocked.pop(run.subject, None)
                 try:
                     asked = commands.aim(flow, run, now, [name], by=by, unchecked=not check_needs)
                 except NeedsNotMet as error:
@@ -471,9 +477,10 @@ class Engine:
     def drain(self, *, concurrency: int | None = None) -> None:
         """Run everything that can run now, in this process; returns when nothing is left but what waits."""
         with self._draining:
+            limits = self._limits if concurrency is None else replace(self._limits, concurrency=concurrency)
             if self._worker is None:
-                limits = self._limits if concurrency is None else replace(self._limits, concurrency=concurrency)
                 self._worker = self._make_worker(limits)
+            self._worker.limits = limits
             for flow in self.registry.flows:
                 self._keep(flow)
             worker = self._worker
@@ -495,22 +502,22 @@ class Engine:
         task = asyncio.create_task(worker.run())
         try:
             yield worker
-            if task.done():
-                await task
         finally:
             with self._handing:  # from here on nobody hands it a run; those handed before are freed when it retires
                 self._services.remove(worker)
             worker.stop()
-            await task
-            self._workers.remove(worker)
-            await asyncio.to_thread(worker.retire)
+            try:
+                await task
+            finally:
+                self._workers.remove(worker)
+                await asyncio.to_thread(worker.retire)
 
     def work(self, *, concurrency: int | None = None, stop: threading.Event | None = None) -> None:
         """Be a worker until ``stop`` is set (or for ever)."""
 
         async def working() -> None:
-            async with self.worker(concurrency=concurrency):
-                while stop is None or not stop.is_set():
+            async with self.worker(concurrency=concurrency) as worker:
+                while not worker.ended and (stop is None or not stop.is_set()):
                     await asyncio.sleep(0.1)
 
         _run_here(working)

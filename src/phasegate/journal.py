@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from phasegate.core import facts as f
 from phasegate.core.flow import Flow
-from phasegate.core.planner import gate_answer, next_due
+from phasegate.core.planner import next_due
 from phasegate.core.run import Instance, Run
 from phasegate.core.state import changed_instances
 from phasegate.errors import StoreUnavailable
@@ -245,7 +245,7 @@ def _outputs(
     for fact in facts:
         if isinstance(fact, f.GateSettled):
             key = (fact.phase, fact.scope, fact.attempt)
-            values[key] = gate_answer(after.at(fact.phase, fact.scope)._replace(outcome=fact.outcome), fact.by)
+            values[key] = fact.answer
             rows.append(OutputRow(*key, fact.sha256 or "", codec.dump(values[key])))
         elif isinstance(fact, f.AttemptSucceeded) and fact.sha256 is not None:
             key = (fact.phase, fact.scope, fact.attempt)

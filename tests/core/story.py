@@ -43,7 +43,12 @@ def statuses(history: History) -> dict[str, str]:
 
 
 def do(
-    history: History, name: str, *scope: str, outcome: str = "done", items: tuple[str, ...] | None = None, sha: str = "0"
+    history: History,
+    name: str,
+    *scope: str,
+    outcome: str = "done",
+    items: tuple[str, ...] | None = None,
+    sha: str = "0",
 ) -> None:
     """Start a ready phase and let it succeed."""
     history.start(at(history, name, *scope))

@@ -165,7 +165,9 @@ def test_a_retry_does_again_what_was_undone() -> None:
     command(run, "retry", by="ann")
     assert run.run.status is RunStatus.RUNNING
     assert status(run, "flight") is PhaseStatus.READY
-    assert [status(run, name) for name in ("hotel", "mail", "car", "undo:flight", "undo:hotel")] == [PhaseStatus.PENDING] * 5
+    assert [status(run, name) for name in ("hotel", "mail", "car", "undo:flight", "undo:hotel")] == [
+        PhaseStatus.PENDING
+    ] * 5
     finish(run)
     assert run.run.status is RunStatus.SUCCEEDED
     assert at(run, "flight").attempt == 2

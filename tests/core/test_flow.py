@@ -94,7 +94,9 @@ def test_a_flow_has_a_name_and_a_version() -> None:
 
 
 def test_all_problems_are_reported_at_once() -> None:
-    found = problems(step("enrich"), Phase("score", needs=("enrch",)), gate("chair", quorum=0), step("score"), version=0)
+    found = problems(
+        step("enrich"), Phase("score", needs=("enrch",)), gate("chair", quorum=0), step("score"), version=0
+    )
     assert found == (
         "its version must be 1 or more, not 0",
         "phase 'score' appears twice",

@@ -113,7 +113,9 @@ def test_a_deadline_without_a_default_fails_the_gate() -> None:
     run.wait(60)
     assert at(run, "release").reason == "the deadline passed without a decision"
     assert run.run.status is RunStatus.FAILED
-    with pytest.raises(AlreadyDecided, match="was failed .the deadline passed without a decision. at 2030-01-01T00:01:00"):
+    with pytest.raises(
+        AlreadyDecided, match="was failed .the deadline passed without a decision. at 2030-01-01T00:01:00"
+    ):
         decide(run, "release")
 
 

@@ -51,7 +51,9 @@ def test_a_need_higher_up_is_for_every_item() -> None:
 
 
 def test_iterations_nest() -> None:
-    run = tell(step("epics"), step("tasks", each="epics"), step("code", each="tasks"), step("merge", "code", each="epics"))
+    run = tell(
+        step("epics"), step("tasks", each="epics"), step("code", each="tasks"), step("merge", "code", each="epics")
+    )
     do(run, "epics", items=("e", "f"))
     do(run, "tasks", "e", items=("1", "2"))
     assert status(run, "code", "e", "1") is PhaseStatus.READY

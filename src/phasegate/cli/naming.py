@@ -31,7 +31,9 @@ def _by_id(engine: Engine, text: str) -> Run:
     try:
         return engine.get(text)
     except UnknownName as error:
-        error.hint = error.hint or "write an id, or so much of it that only one run's begins so; phasegate runs lists them"
+        error.hint = (
+            error.hint or "write an id, or so much of it that only one run's begins so; phasegate runs lists them"
+        )
         raise
 
 

@@ -78,13 +78,16 @@ def _compound(value: Any) -> Any:
     return str(value) if isinstance(value, str | PurePath) else repr(value)
 
 
-def _number(value: float | Decimal) -> int | float | None:
-    """JSON has no word for infinity or for "not a number"."""
-    if not isfinite(value):
+def _number(value: float | Decimal) -> int | float | str | None:
+    """JSON has no word for infinity or for "not a number"; a decimal that no float comes near to stays text."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if not value.is_finite():
         return None
-    if isinstance(value, Decimal) and value == value.to_integral_value():
+    if value.adjusted() < 30 and value == value.to_integral_value():
         return int(value)
-    return float(value)
+    near = float(value)
+    return near if isfinite(near) else str(value)
 
 
 def moment(value: datetime | date) -> str:

@@ -37,7 +37,9 @@ def reference() -> str:
         own = [parameter for parameter in command.params if parameter.name not in (*GLOBAL, "help")]
         lines += [*_table(own), ""] if own else []
     lines += ["## Applications", ""]
-    lines += [f"- `phasegate {name}`: {text} See `phasegate {name} --help`." for name, (_, text) in APPLICATIONS.items()]
+    lines += [
+        f"- `phasegate {name}`: {text} See `phasegate {name} --help`." for name, (_, text) in APPLICATIONS.items()
+    ]
     return "\n".join(lines)
 
 

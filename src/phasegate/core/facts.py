@@ -339,7 +339,8 @@ class DecisionsVoided:
 
 @dataclass(frozen=True, slots=True)
 class GateSettled:
-    """The gate has its answer: by quorum, or by its deadline. ``sha256`` is of the output: outcome, answers, comment."""
+    """The gate has its answer: by quorum, or by its deadline. ``answer`` is the output: outcome, who, comment, answers; the
+    fact carries it because the votes are gone when the gate goes back in the same breath. ``sha256`` is of the output."""
 
     kind: ClassVar[str] = "gate.settled"
     at: datetime
@@ -349,6 +350,7 @@ class GateSettled:
     outcome: str = "approved"
     by: str = ""
     sha256: str | None = None
+    answer: Any = None
 
 
 RunFact = (

@@ -388,8 +388,10 @@ def _unbound(gate: Gate, seen: str | None, shown: str | None) -> bool:
 
 
 def _settle_gate(draft: Draft, instance: PhaseRun, outcome: str, by: str) -> f.Fact:
-    sha256 = digest(gate_answer(instance._replace(outcome=outcome), by))
-    return f.GateSettled(draft.now, instance.phase, instance.scope, instance.attempt, outcome, by, sha256)
+    answer = gate_answer(instance._replace(outcome=outcome), by)
+    return f.GateSettled(
+        draft.now, instance.phase, instance.scope, instance.attempt, outcome, by, digest(answer), answer
+    )
 
 
 def _take_back(draft: Draft, instance: PhaseRun, checked: set[Instance]) -> Iterator[f.Fact]:

@@ -38,7 +38,8 @@ def configure(verbose: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Looked up for every line: a program may replace its standard error, and the former one may be closed by then.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
 

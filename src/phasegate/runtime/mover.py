@@ -41,11 +41,11 @@ START_DELAY = 0.05
 P = ParamSpec("P")
 
 
-def _reported(method: Callable[Concatenate[Mover, P], None]) -> Callable[Concatenate[Mover, P], None]:
+def _reported(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[Any, P], None]:
     """What the loop calls back has nobody to raise to: a defect in it ends the worker, which else would wait for ever."""
 
     @wraps(method)
-    def guarded(self: Mover, *args: P.args, **kwargs: P.kwargs) -> None:
+    def guarded(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(self, *args, **kwargs)
         except Exception as error:

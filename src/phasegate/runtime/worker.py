@@ -58,13 +58,13 @@ class Worker:
 
     async def run(self, *, until: Callable[[], bool] | None = None, until_idle: bool = False) -> None:
         """Work until stopped; with ``until_idle`` until nothing is left that could be done now."""
-        self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._look, self.ended = True, False
         self._mover = Mover(
             self._store, self._journal, self._registry, worker=self.id, services=self._services,
             concurrency=self.limits.concurrency, threads=self.limits.threads, changed=self._woken.set,
         )  # fmt: skip
+        self._loop = asyncio.get_running_loop()  # last: who sees it set may use the rest
         listening = asyncio.create_task(self._listen())
         collecting = gc.get_threshold()
         gc.set_threshold(*COLLECTING)
@@ -151,7 +151,8 @@ class Worker:
 
     def room(self) -> int:
         """How many runs could be handed over now; 0 when the worker is not running."""
-        return self._mover.free if self._loop is not None and not self._stopping else 0
+        registered = self._lease_until is not None and self._lease_until > self._store.now()
+        return self._mover.free if registered and self._loop is not None and not self._stopping else 0
 
     def adopt(self, runs: Sequence[Run]) -> None:
         """Take runs that were leased to this worker when they were started."""

@@ -113,7 +113,8 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The runs a worker has leased, and when the next one that nobody holds becomes due."""
+    """The runs a worker has leased, and when there may be more: the next one that nobody holds becomes due, or the lease of
+    another worker that holds some ends."""
 
     runs: tuple[Run, ...]
     later: datetime | None = None

@@ -30,12 +30,17 @@ class Queries:
         self.later = (
             sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
         )
-        self.dead = sa.select(workers.c.id).where(workers.c.lease_until < now)
+        # When somebody's runs come free should they not renew.
+        leases = sa.select(sa.func.min(workers.c.lease_until)).where(sa.exists().where(runs.c.worker == workers.c.id))
+        self.next_lease_end = leases.where(workers.c.id != sa.bindparam("holder"))
+        self.dead = sa.select(workers.c.id).where(workers.c.lease_until <= now)
         self.take = (
             sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
         )
         self.free_of_dead = freed.where(any_of(runs.c.worker, sa.bindparam("dead")))
         self.free_some = freed.where(any_of(runs.c.id, ids), runs.c.worker == sa.bindparam("holder"))
+        registered = sa.select(workers.c.id)
+        self.free_of_unknown = freed.where(runs.c.worker.is_not(None), runs.c.worker.not_in(registered))
         self.free_all = freed.where(runs.c.worker == sa.bindparam("holder"))
         self.bury = sa.delete(workers).where(any_of(workers.c.id, sa.bindparam("dead")))
         self.latest = (

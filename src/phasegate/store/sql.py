@@ -229,14 +229,18 @@ class SqlStore(ABC):
             # Looked up before the write lock is taken, so that idle workers do not disturb busy ones.
             due = connection.execute(self._queries.due, {**given, "most": 1}).first() is not None
             if not due and connection.execute(self._queries.dead, {"now": now}).first() is None:
-                return Claimed((), connection.execute(self._queries.later, given).scalar())
+                return Claimed((), self._later(connection, worker, given))
         with self.writing() as connection:
             self._sweep(connection, now)
             ids = [row.id for row in connection.execute(self._queries.due, {**given, "most": limit})]
             if ids:
                 connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
-            later = connection.execute(self._queries.later, given).scalar()
-            return Claimed(tuple(self._load(connection, ids)), later)
+            return Claimed(tuple(self._load(connection, ids)), self._later(connection, worker, given))
+
+    def _later(self, connection: sa.Connection, worker: str, given: Mapping[str, Any]) -> datetime | None:
+        due = connection.execute(self._queries.later, given).scalar()
+        lease_end = connection.execute(self._queries.next_lease_end, {"holder": worker}).scalar()
+        return min((at for at in (due, lease_end) if at is not None), default=None)
 
     def _sweep(self, connection: sa.Connection, now: datetime) -> None:
         """Free the runs of workers whose lease has passed; the raised epoch fences the worker off should it still live."""
@@ -251,10 +255,10 @@ class SqlStore(ABC):
             done = connection.execute(sa.update(workers).where(mine).values(lease_until=worker.lease_until))
             if done.rowcount:
                 return True
+            # Whoever is not registered holds nothing, this worker included: should it register again, it has forgotten.
+            connection.execute(self._queries.free_of_unknown)
             values = {"id": worker.id, "host": worker.host, "pid": worker.pid, "started_at": worker.started_at}
             connection.execute(sa.insert(workers).values(**values, lease_until=worker.lease_until))
-            # Who has to register again has forgotten what it held.
-            connection.execute(self._queries.free_all, {"holder": worker.id})
             return False
 
     def release(self, worker: str, run_ids: Sequence[str]) -> None:

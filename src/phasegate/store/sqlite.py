@@ -50,6 +50,7 @@ class SQLiteStore(SqlStore):
         self._engine = sa.create_engine(
             f"sqlite:///{self.path}",
             connect_args={"isolation_level": None, "check_same_thread": False, "timeout": busy},
+            hide_parameters=True,  # an error's text goes into logs; what an application stores must not
             pool_size=20,
             max_overflow=20,
         )
@@ -184,17 +185,17 @@ def _mismatch(found: str) -> SchemaMismatch:
 
 def explain_error(path: Path, message: str) -> StoreError | None:
     """What SQLite's message means for a person, and what to do; None when it is not about the file."""
-    if "not a database" in message or "malformed" in message:
+    if "file is not a database" in message or "disk image is malformed" in message:
         return NotADatabase(f"{path} is not a database", hint="name another file, or restore it from a backup")
-    if "locked" in message or "busy" in message:
+    if "database is locked" in message or "database table is locked" in message:
         return StoreUnavailable(
             f"{path} is locked by another process", hint="try again when it has finished; see who has the file open"
         )
-    if "readonly" in message:
+    if "readonly database" in message:
         return StoreUnavailable(f"{path} cannot be written", hint="check the permissions of the file and its directory")
-    if "full" in message:
+    if "database or disk is full" in message or "disk I/O error" in message:
         return StoreUnavailable(f"there is no space left for {path}", hint="free some space; nothing was half-written")
-    if "unable to open" in message:
+    if "unable to open database" in message:
         return StoreUnavailable(f"{path} cannot be opened", hint="check the path and the permissions of its directory")
     return None
 

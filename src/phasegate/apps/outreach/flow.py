@@ -91,9 +91,7 @@ IMPORT = Flow(
 ORPHANS = Flow(
     "outreach-orphans",
     1,
-    (
-        _phase("people_validation", "1.1", validation.validate_orphans, "Phase 1b: People Validation Trigger"),
-    ),
+    (_phase("people_validation", "1.1", validation.validate_orphans, "Phase 1b: People Validation Trigger"),),
 )
 
 FLOWS = (OUTREACH, IMPORT, ORPHANS, OUTBOX)

@@ -102,7 +102,9 @@ class _Registration:
             "created_at": self.now,
         }
 
-    def route_invalid(self, kind: str, rows: Sequence[CompanyRow] | Sequence[PersonRow], columns: Mapping[str, str]) -> None:
+    def route_invalid(
+        self, kind: str, rows: Sequence[CompanyRow] | Sequence[PersonRow], columns: Mapping[str, str]
+    ) -> None:
         """Rows that cannot be loaded go to the error table and to the outbox, with their cells as they were written."""
         invalid = [row for row in rows if row.verdict is Verdict.INVALID]
         self.add(sql.ADD_ERROR, [self._error(row) for row in invalid])
@@ -312,5 +314,6 @@ def _written(row: CompanyRow | PersonRow, columns: Mapping[str, str]) -> dict[st
 def _failures(row: CompanyRow | PersonRow) -> list[dict[str, Any]]:
     """The row's errors as failures; each error begins with the field it is about."""
     return [
-        {"field": error.partition(" ")[0], "rule": "row_rule", "message": error, "severity": "ERROR"} for error in row.errors
+        {"field": error.partition(" ")[0], "rule": "row_rule", "message": error, "severity": "ERROR"}
+        for error in row.errors
     ]

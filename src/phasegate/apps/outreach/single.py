@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from phasegate import Engine
-from phasegate.apps.outreach import statements as sql
-from phasegate.apps.outreach.phases.batch import QUERIES, CompanyRows, Row, group_rows
+from phasegate.apps.outreach.phases.batch import QUERIES, CompanyRows, Row, read_rows
 from phasegate.apps.outreach.phases.gate import judge_slots
 from phasegate.apps.outreach.phases.intent import with_verification
 from phasegate.apps.outreach.phases.readiness import judge_readiness, readiness_result
@@ -17,8 +16,6 @@ from phasegate.apps.outreach.rules.intent import check_trigger, score_person
 from phasegate.apps.outreach.rules.person import validate_person
 from phasegate.apps.outreach.rules.promotion import Campaigns, evaluate_promotion
 from phasegate.apps.outreach.rules.slots import SlotGate, evaluate_slot_gate
-
-_MOST_VALUES = 500
 
 # --- bare dictionaries ----------------------------------------------------------------------------------------------
 
@@ -74,13 +71,7 @@ def read_company(engine: Engine, company_id: str, *, tenant: str | None = None) 
 
 def read_companies(engine: Engine, company_ids: Sequence[str], *, tenant: str | None = None) -> dict[str, CompanyRows]:
     """Everything the rules read of many companies, by id, in the order asked for; unknown ones are left out."""
-    companies = {row["company_unique_id"]: row for row in _read(engine, sql.COMPANIES, company_ids, tenant)}
-    grouped = {name: group_rows(_read(engine, query, company_ids, tenant)) for name, query in QUERIES.items()}
-    return {
-        identity: CompanyRows(companies[identity], **{name: rows.get(identity, []) for name, rows in grouped.items()})
-        for identity in company_ids
-        if identity in companies
-    }
+    return read_rows(engine.read, tenant or engine.tenant, company_ids, QUERIES)
 
 
 def slot_gates(engine: Engine, company_ids: Sequence[str], *, tenant: str | None = None) -> list[SlotGate]:
@@ -108,11 +99,3 @@ def stored_person(rows: CompanyRows, person_id: str) -> dict[str, Any] | None:
         return None
     scored = next((each["score"] for each in rows.scores if each["person_unique_id"] == person_id), None)
     return {**with_verification(person, rows), "bit_score": scored}
-
-
-def _read(engine: Engine, query: Any, ids: Sequence[str], tenant: str | None) -> list[Mapping[str, Any]]:
-    return [
-        row
-        for start in range(0, len(ids), _MOST_VALUES)
-        for row in engine.read(query, {"tenant": tenant or engine.tenant, "ids": list(ids[start : start + _MOST_VALUES])})
-    ]

@@ -89,6 +89,21 @@ PEOPLE_STATUSES = sa.select(
     t.people_master.c.unique_id, t.people_master.c.full_name, t.people_master.c.validation_status
 ).where(t.people_master.c.tenant == _TENANT, t.people_master.c.unique_id.in_(_IDS))
 
+#: The rules that the people ``ids`` break now.
+FAILURES_OF_PEOPLE = (
+    sa.select(t.pipeline_errors.c.record_id, t.pipeline_errors.c.field, t.pipeline_errors.c.message)
+    .where(
+        t.pipeline_errors.c.tenant == _TENANT,
+        t.pipeline_errors.c.record_type == "person",
+        t.pipeline_errors.c.record_id.in_(_IDS),
+    )
+    .order_by(t.pipeline_errors.c.id)
+)
+#: What the outbox holds and nobody has taken; takes the tenant only.
+UNDELIVERED = sa.select(t.failure_outbox.c.dedup_key, t.failure_outbox.c.sheet_tab).where(
+    t.failure_outbox.c.tenant == _TENANT, t.failure_outbox.c.status != "delivered"
+)
+
 #: Names, domains and ids of the companies that are loaded; takes the tenant only.
 KNOWN_COMPANIES = sa.select(
     t.company_master.c.company_unique_id,

@@ -210,5 +210,6 @@ def _tiers(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[s
     numbers = sorted({number for each in found for number in each}, key=int)
     names = ("calls", "found", "final_for", "cost")
     return {
-        number: {name: sum(each[number][name] for each in found if number in each) for name in names} for number in numbers
+        number: {name: sum(each[number][name] for each in found if number in each) for name in names}
+        for number in numbers
     }

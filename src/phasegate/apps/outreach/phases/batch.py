@@ -15,6 +15,7 @@ from phasegate.apps.outreach import statements as sql
 
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+Read = Callable[[Any, Mapping[str, Any]], list[Row]]
 
 #: The most values in one query.
 MOST_VALUES = 500
@@ -62,21 +63,26 @@ def read_companies(contexts: Sequence[Context], tables: Iterable[str]) -> dict[t
     tables = tuple(tables)
     found: dict[tuple[str, str], CompanyRows] = {}
     for tenant, members in _by_tenant(contexts).items():
-        ids = [ctx.subject.id for ctx in members]
-        companies = read_many(members[0], sql.COMPANIES, ids)
-        grouped = {name: group_rows(read_many(members[0], QUERIES[name], ids)) for name in tables}
-        for company in companies:
-            key = company["company_unique_id"]
-            found[tenant, key] = CompanyRows(company, **{name: rows.get(key, []) for name, rows in grouped.items()})
+        rows = read_rows(members[0].read, tenant, [ctx.subject.id for ctx in members], tables)
+        found.update({(tenant, identity): each for identity, each in rows.items()})
     return found
 
 
-def read_many(ctx: Context, query: Any, ids: Sequence[str]) -> list[Row]:
+def read_rows(read: Read, tenant: str, ids: Sequence[str], tables: Iterable[str]) -> dict[str, CompanyRows]:
+    """The rows of many companies, by id; companies without a row are left out."""
+    companies = {row["company_unique_id"]: row for row in read_many(read, sql.COMPANIES, tenant, ids)}
+    grouped = {name: group_rows(read_many(read, QUERIES[name], tenant, ids)) for name in tables}
+    return {
+        identity: CompanyRows(companies[identity], **{name: rows.get(identity, []) for name, rows in grouped.items()})
+        for identity in ids
+        if identity in companies
+    }
+
+
+def read_many(read: Read, query: Any, tenant: str, ids: Sequence[str]) -> list[Row]:
     """The rows of a query about many ids, asked for at most 500 at a time."""
-    rows: list[Row] = []
-    for start in range(0, len(ids), MOST_VALUES):
-        rows.extend(ctx.read(query, {"tenant": ctx.tenant, "ids": list(ids[start : start + MOST_VALUES])}))
-    return rows
+    parts = (list(ids[start : start + MOST_VALUES]) for start in range(0, len(ids), MOST_VALUES))
+    return [row for part in parts for row in read(query, {"tenant": tenant, "ids": part})]
 
 
 def group_rows(rows: Iterable[Row]) -> dict[str, list[Row]]:

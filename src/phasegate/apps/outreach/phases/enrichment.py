@@ -109,7 +109,9 @@ async def _enrich(ctx: Context, rows: CompanyRows | None, limit: asyncio.Semapho
     pattern = find_pattern(rows.people)
     site = await _enrich_site(ctx, rows.company, findings, limit)
     if pattern is not None:
-        ctx.write(sql.SET_PATTERN, {"company": ctx.subject.id, "pattern": pattern.name, "confidence": pattern.confidence})
+        ctx.write(
+            sql.SET_PATTERN, {"company": ctx.subject.id, "pattern": pattern.name, "confidence": pattern.confidence}
+        )
     before = {row["person_unique_id"]: row for row in rows.enrichments}
     for person in candidates(rows.people):
         _keep_verification(ctx, person, rows.verifications)
@@ -130,7 +132,8 @@ def find_pattern(people: Sequence[Row]) -> _Pattern | None:
         made = Counter(
             (pattern, domain)
             for person in proven
-            if (pattern := infer_pattern(person["email"], person["full_name"])) and (domain := mail_domain(person["email"]))
+            if (pattern := infer_pattern(person["email"], person["full_name"]))
+            and (domain := mail_domain(person["email"]))
         )
         if made:
             # The most frequent; among equals the generally more likely, then by name, never by the order of rows.
@@ -247,7 +250,9 @@ def _keep_verification(ctx: Context, person: Row, verifications: Sequence[Row]) 
     if not said or not address or person["email_class"] not in (None, "given"):
         return
     status, own = _STATUSES.get(said, "unknown"), (person["unique_id"], address, IMPORTED)
-    kept = {(row["person_unique_id"], row["email"], row["service"]): row["verification_status"] for row in verifications}
+    kept = {
+        (row["person_unique_id"], row["email"], row["service"]): row["verification_status"] for row in verifications
+    }
     if kept.get(own) != status:
         ctx.write(
             sql.SET_VERIFICATION,

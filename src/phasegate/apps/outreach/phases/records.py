@@ -61,7 +61,9 @@ def add_audit(ctx: Context, component: str, event_type: str, data: Mapping[str, 
     )
 
 
-def replace_failures(ctx: Context, kind: str, record_id: str, company_id: str | None, broken: Sequence[Failure]) -> None:
+def replace_failures(
+    ctx: Context, kind: str, record_id: str, company_id: str | None, broken: Sequence[Failure]
+) -> None:
     """Have ``pipeline_errors`` hold exactly the rules that the record breaks now."""
     ctx.write(sql.CLEAR_FAILURES, {"of_tenant": ctx.tenant, "of_type": kind, "of_id": record_id})
     for failure in broken:
