@@ -34,14 +34,15 @@ def check_exists(address: str) -> None:
         )
 
 
-def upgrade(address: str) -> str:
+def upgrade(address: str) -> str | None:
     """Bring the schema to the version this phasegate needs, creating the database if need be; returns that version.
 
     Raises ``StoreError`` when the database cannot be used or is newer.
     """
     from phasegate.store.upgrading import upgrade as bring_up_to_date
 
-    return str(bring_up_to_date(address))
+    bring_up_to_date(address)
+    return current(address)
 
 
 def current(address: str) -> str | None:

@@ -60,9 +60,8 @@ class Engine:
         self, database: str | Path | None = None, registry: Registry | None = None, *, tenant: str | None = None,
         clock: Callable[[], datetime] | None = None, limits: Limits | None = None,
     ) -> None:  # fmt: skip
-        if database is None or tenant is None or limits is None:
-            database, tenant, limits = _from_environment(database, tenant, limits)
-        store = open_store(str(database), clock=clock)
+        database, tenant, limits, busy = _from_environment(database, tenant, limits)
+        store = open_store(str(database), clock=clock, busy=busy)
         try:
             store.prepare()
         except BaseException:
@@ -472,6 +471,10 @@ class Engine:
         finally:
             self._journal.committed.remove(listen)
 
+    def next_due(self) -> datetime | None:
+        """When a retry, a snooze or a deadline of the flows registered here comes next; None when only persons can move on."""
+        return self.store.next_due([(flow.name, flow.version) for flow in self.registry.flows])
+
     # --- working ---
 
     def drain(self, *, concurrency: int | None = None) -> None:
@@ -597,16 +600,16 @@ class Engine:
             worker.wake(run_id)
 
 
-def _from_environment(database: Any, tenant: str | None, limits: Limits | None) -> tuple[Any, str, Limits]:
+def _from_environment(database: Any, tenant: str | None, limits: Limits | None) -> tuple[Any, str, Limits, float | None]:
     import os
 
     if not any(name.startswith("PHASEGATE_") for name in os.environ):  # nothing to read: spare the import
-        return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits()
+        return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits(), None
     from phasegate.settings import Settings
 
     settings = Settings()
     found = Limits(concurrency=settings.concurrency, threads=settings.threads, lease=settings.lease)
-    return database or settings.database, tenant or settings.tenant, limits or found
+    return database or settings.database, tenant or settings.tenant, limits or found, settings.busy
 
 
 def _run_here(work: Callable[[], Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from phasegate.core import facts as f
 from phasegate.core.flow import Flow
 from phasegate.core.planner import next_due
-from phasegate.core.run import Instance, Run
+from phasegate.core.run import Instance, Run, Scope
 from phasegate.core.state import changed_instances
 from phasegate.errors import StoreUnavailable
 from phasegate.store import codec
@@ -174,14 +174,17 @@ _ENDINGS: dict[type[Any], str] = {
     f.AttemptAsked: "asked",
     f.AttemptLost: "lost",
     f.AttemptStopped: "stopped",
+    f.GateSettled: "succeeded",
 }
+_GIVING = frozenset({f.AttemptSucceeded, f.GateSettled})
+Place = tuple[str, Scope, int]  # phase, scope, attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extras:
     """What goes with facts into a commit: outputs (canonical JSON text and value) by attempt, and application writes."""
 
-    outputs: Mapping[tuple[str, tuple[str, ...], int], tuple[str, Any]] | None = None
+    outputs: Mapping[Place, tuple[str, Any]] | None = None
     writes: tuple[Write, ...] = ()
     release: bool = False
 
@@ -194,14 +197,27 @@ def compose(
     projecting: bool = False,
 ) -> Append:  # fmt: skip
     """The append that records ``facts``, which lead from ``before`` to ``after``."""
-    started = _starts(before, facts)
-    outputs, values = _outputs(after, facts, extras)
+    started: dict[Instance, datetime | None] = {}
+    attempts: list[AttemptRow] = []
+    outputs: list[OutputRow] = []
+    values: dict[Place, Any] = {}
+    for fact in facts:
+        cls = type(fact)
+        if cls is f.AttemptStarted or cls is f.GateOpened:
+            started[fact.phase, fact.scope] = fact.at  # type: ignore[union-attr]
+        elif cls in _ENDINGS:
+            key = (fact.phase, fact.scope)  # type: ignore[union-attr]
+            if key not in started:
+                started[key] = before.at(*key).started_at if before else None
+            attempts.append(_attempt_row(fact, started[key]))
+            if cls in _GIVING:
+                _take_output(fact, extras, outputs, values)
     return Append(
         run=after,
         expected=before.seq if before else 0,
         facts=facts,
-        instances=tuple(after.phases[key] for key in changed_instances(facts)),
-        attempts=tuple(_attempt_rows(facts, started)),
+        instances=tuple([after.phases[key] for key in changed_instances(facts)]),
+        attempts=tuple(attempts),
         outputs=tuple(outputs),
         recorded=tuple(_recorded(after, facts, started, values)) if projecting else (),
         writes=extras.writes,
@@ -210,57 +226,33 @@ def compose(
     )
 
 
-def _starts(before: Run | None, facts: tuple[f.Fact, ...]) -> dict[Instance, datetime | None]:
-    """When the attempts that end among ``facts`` began."""
-    starts: dict[Instance, datetime | None] = {}
-    for fact in facts:
-        if isinstance(fact, f.AttemptStarted | f.GateOpened):
-            starts[fact.phase, fact.scope] = fact.at
-        elif (type(fact) in _ENDINGS or isinstance(fact, f.GateSettled)) and before is not None:
-            key = (fact.phase, fact.scope)  # type: ignore[union-attr]
-            if key not in starts:
-                starts[key] = before.at(*key).started_at
-    return starts
+def _attempt_row(fact: Any, started: datetime | None) -> AttemptRow:
+    cls = type(fact)
+    if cls is f.AttemptFailed:
+        told = (None, fact.error, fact.message, fact.trace)
+    else:
+        told = (getattr(fact, "outcome", None), None, getattr(fact, "reason", None) or None, None)
+    return AttemptRow(fact.phase, fact.scope, fact.attempt, _ENDINGS[cls], *told, started, fact.at)
 
 
-def _attempt_rows(facts: tuple[f.Fact, ...], started: Mapping[Instance, datetime | None]) -> Iterable[AttemptRow]:
-    for fact in facts:
-        status = _ENDINGS.get(type(fact))
-        if status is None and not isinstance(fact, f.GateSettled):
-            continue
-        failed = isinstance(fact, f.AttemptFailed)
-        yield AttemptRow(
-            fact.phase, fact.scope, fact.attempt, status or "succeeded", getattr(fact, "outcome", None),  # type: ignore[union-attr]
-            fact.error if failed else None, fact.message if failed else getattr(fact, "reason", None) or None,  # type: ignore[union-attr]
-            fact.trace if failed else None, started.get((fact.phase, fact.scope)), fact.at,  # type: ignore[union-attr]
-        )  # fmt: skip
-
-
-def _outputs(
-    after: Run, facts: tuple[f.Fact, ...], extras: Extras
-) -> tuple[list[OutputRow], dict[tuple[str, tuple[str, ...], int], Any]]:
-    rows: list[OutputRow] = []
-    values: dict[tuple[str, tuple[str, ...], int], Any] = {}
-    given = extras.outputs or {}
-    for fact in facts:
-        if isinstance(fact, f.GateSettled):
-            key = (fact.phase, fact.scope, fact.attempt)
-            values[key] = fact.answer
-            rows.append(OutputRow(*key, fact.sha256 or "", codec.dump(values[key])))
-        elif isinstance(fact, f.AttemptSucceeded) and fact.sha256 is not None:
-            key = (fact.phase, fact.scope, fact.attempt)
-            text, values[key] = given[key]
-            rows.append(OutputRow(*key, fact.sha256, text))
-    return rows, values
+def _take_output(fact: Any, extras: Extras, rows: list[OutputRow], values: dict[Place, Any]) -> None:
+    place = (fact.phase, fact.scope, fact.attempt)
+    if type(fact) is f.GateSettled:
+        text, values[place] = codec.dump(fact.answer), fact.answer
+    elif fact.sha256 is not None:
+        text, values[place] = (extras.outputs or {})[place]
+    else:
+        return
+    rows.append(OutputRow(*place, fact.sha256, text))
 
 
 def _recorded(
     after: Run, facts: tuple[f.Fact, ...], started: Mapping[Instance, datetime | None],
-    values: Mapping[tuple[str, tuple[str, ...], int], Any],
+    values: Mapping[Place, Any],
 ) -> Iterable[f.RecordedFact]:  # fmt: skip
     for fact in facts:
-        if isinstance(fact, f.RunFact):
+        if type(fact) in f.RUN_FACTS:
             yield f.RecordedFact(after, fact)
         else:
-            key = (fact.phase, fact.scope, getattr(fact, "attempt", 0))
+            key = (fact.phase, fact.scope, getattr(fact, "attempt", 0))  # type: ignore[union-attr]
             yield f.RecordedFact(after, fact, started.get(key[:2]), values.get(key))

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 def status(cli: Call, subject: str) -> str:
     return str(cli("show", subject, "--json").data["run"]["status"])
+
+
+def gates(cli: Call, subject: str) -> Any:
+    return cli("show", subject, "--json").data["gates"]
 
 
 def test_the_streams_and_the_exit_codes_are_apart(file: Path) -> None:
@@ -144,7 +149,7 @@ def test_a_worker_runs_while_the_command_line_decides_pauses_and_retries(cli: Ca
         engine.start("offer", Subject("client", "bolt"), input={"needs_file": str(tmp_path / "paper")})
     with working(file) as process:
         for subject in ("client:acme", "client:bolt"):
-            [gate] = until(lambda name=subject: cli("show", name, "--json").data["gates"])
+            [gate] = until(partial(gates, cli, subject))
             if subject == "client:bolt":
                 assert cli("pause", subject).code == 0
                 assert status(cli, subject) == "paused"

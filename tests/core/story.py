@@ -6,7 +6,7 @@ from phasegate.core import commands
 from phasegate.core import facts as f
 from phasegate.core.commands import Decision
 from phasegate.core.flow import Flow, Gate, Phase
-from phasegate.core.run import PhaseRun, PhaseStatus, Scope
+from phasegate.core.run import PhaseRun, PhaseStatus, RunStatus, Scope
 from tests.core.strategies import History, begun, work
 
 
@@ -35,6 +35,11 @@ def at(history: History, name: str, *scope: str) -> PhaseRun:
 
 def status(history: History, name: str, *scope: str) -> PhaseStatus:
     return at(history, name, *scope).status
+
+
+def state(history: History) -> RunStatus:
+    """Where the run as a whole stands."""
+    return history.run.status
 
 
 def statuses(history: History) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phasegate.core.planner import sources
 from phasegate.core.run import PhaseStatus, RunStatus
-from tests.core.story import at, command, decide, do, fail, gate, names, status, statuses, step, tell
+from tests.core.story import at, command, decide, do, fail, gate, names, state, status, statuses, step, tell
 from tests.core.strategies import finish
 
 
@@ -28,14 +28,14 @@ def test_a_condition_on_failed_takes_up_a_failure() -> None:
     assert status(run, "check") is PhaseStatus.FAILED
     assert status(run, "fix") is PhaseStatus.READY
     do(run, "fix")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_a_condition_on_failed_skips_when_all_went_well() -> None:
     run = tell(step("check"), step("fix", "check", when={"check": "failed"}))
     do(run, "check")
     assert status(run, "fix") is PhaseStatus.SKIPPED
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_a_condition_over_items_holds_when_it_holds_for_one() -> None:
@@ -69,7 +69,7 @@ def test_going_back_ends_after_its_rounds() -> None:
         do(run, "draft")
         do(run, "review", outcome="weak")
     assert at(run, "review").reason == "still 'weak' after going back 2 times"
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert at(run, "draft").attempt == 3
 
 
@@ -93,7 +93,7 @@ def test_a_failure_can_go_back_too() -> None:
     assert statuses(run) == {"build": "ready", "test": "pending"}
     do(run, "build")
     fail(run, "test")
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
 
 
 def test_going_back_stays_within_the_item() -> None:
@@ -116,7 +116,7 @@ def test_a_rejection_goes_back_and_the_gate_asks_again() -> None:
     do(run, "draft", sha="2")
     assert at(run, "accept").votes == ()
     decide(run, "accept")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
     assert names(run, "gate.opened") == ["accept", "accept"]
     assert sources(run.flow, run.run, "accept", ())["draft"] == [at(run, "draft")]
 
@@ -132,7 +132,7 @@ def test_nothing_behind_a_rejected_gate_starts() -> None:
     run = tell(gate("accept"), step("publish", "accept"))
     decide(run, "accept", "rejected", comment="no")
     assert names(run, "phase.readied") == []
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert run.run.reason == "accept: rejected: no"
 
 
@@ -140,21 +140,21 @@ def test_nothing_behind_a_gate_that_its_deadline_rejects_starts() -> None:
     run = tell(gate("accept", deadline=10.0, default="rejected"), step("publish", "accept"))
     run.wait(10)
     assert names(run, "phase.readied") == []
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
 
 
 def test_a_person_skips_a_failed_phase_and_the_run_goes_on() -> None:
     run = tell(step("a"), step("b", "a"))
     fail(run, "a")
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     command(run, "skip", ("a", ()), by="ann", reason="not needed")
     assert at(run, "a").reason == "not needed"
     assert status(run, "b") is PhaseStatus.READY
     finish(run)
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_nothing_can_move_is_a_reason_to_fail() -> None:
     run = tell(step("a"), step("b", "a"), aim=frozenset({"b"}))
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert run.run.reason == "nothing can move: b"

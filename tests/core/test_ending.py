@@ -11,7 +11,7 @@ from phasegate.core.flow import Retry
 from phasegate.core.planner import next_due
 from phasegate.core.run import PhaseStatus, RunStatus
 from phasegate.errors import NotAllowed, Stale, UnknownName
-from tests.core.story import at, command, decide, do, fail, gate, kinds, lose, names, status, step, tell
+from tests.core.story import at, command, decide, do, fail, gate, kinds, lose, names, state, status, step, tell
 from tests.core.strategies import History, finish, work
 
 
@@ -19,7 +19,7 @@ def test_cancelling_with_nothing_to_undo_is_over_at_once() -> None:
     run = tell(step("a"), step("b", "a"))
     run.start(at(run, "a"))
     command(run, "cancel", by="ann", reason="no longer wanted")
-    assert (run.run.status, run.run.reason) == (RunStatus.CANCELLED, "no longer wanted")
+    assert (state(run), run.run.reason) == (RunStatus.CANCELLED, "no longer wanted")
     assert kinds(run)[-3:] == ["run.ending", "phase.reset", "run.cancelled"]
     with pytest.raises(Stale):
         run.record(f.AttemptSucceeded(run.now, "a", (), 1))
@@ -34,7 +34,7 @@ def test_nothing_leaves_cancelled() -> None:
     for name in ("skip", "reset"):
         with pytest.raises(NotAllowed):
             command(run, name, ("a", ()))
-    assert run.run.status is RunStatus.CANCELLED
+    assert state(run) is RunStatus.CANCELLED
 
 
 def booked() -> History:
@@ -51,13 +51,13 @@ def booked() -> History:
 def test_what_was_done_is_undone_in_reverse_order() -> None:
     run = booked()
     command(run, "cancel")
-    assert (run.run.status, run.run.ending) == (RunStatus.RUNNING, RunStatus.CANCELLED)
+    assert (state(run), run.run.ending) == (RunStatus.RUNNING, RunStatus.CANCELLED)
     assert names(run, "phase.readied")[-1] == "undo:hotel"
     assert status(run, "undo:flight") is PhaseStatus.PENDING
     do(run, "undo:hotel")
     assert status(run, "undo:flight") is PhaseStatus.READY
     do(run, "undo:flight")
-    assert run.run.status is RunStatus.CANCELLED
+    assert state(run) is RunStatus.CANCELLED
     assert "undo:mail" not in run.flow.by_name
     assert status(run, "undo:car") is PhaseStatus.PENDING
 
@@ -68,7 +68,7 @@ def test_a_failed_run_undoes_too() -> None:
     assert (run.run.ending, run.run.reason) == (RunStatus.FAILED, "car: ValueError: boom")
     do(run, "undo:hotel")
     do(run, "undo:flight")
-    assert (run.run.status, run.run.reason) == (RunStatus.FAILED, "car: ValueError: boom")
+    assert (state(run), run.run.reason) == (RunStatus.FAILED, "car: ValueError: boom")
 
 
 def test_all_items_of_a_phase_are_undone_before_what_came_earlier() -> None:
@@ -94,14 +94,14 @@ def test_an_undoing_is_retried_by_the_policy_of_its_phase() -> None:
     run.wait(10)
     lose(run, "undo:flight")
     do(run, "undo:flight")
-    assert run.run.status is RunStatus.CANCELLED
+    assert state(run) is RunStatus.CANCELLED
 
 
 def test_an_undoing_that_fails_makes_the_run_failed_and_stops_there() -> None:
     run = booked()
     command(run, "cancel", reason="changed our mind")
     fail(run, "undo:hotel")
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert run.run.reason == "changed our mind; undoing hotel failed"
     assert status(run, "undo:flight") is PhaseStatus.PENDING
 
@@ -112,7 +112,7 @@ def test_a_person_can_skip_an_undoing() -> None:
     do(run, "undo:hotel")
     fail(run, "undo:flight")
     command(run, "skip", ("undo:flight", ()), by="ann")
-    assert run.run.status is RunStatus.CANCELLED
+    assert state(run) is RunStatus.CANCELLED
 
 
 def test_a_deadline_of_a_gate_means_nothing_to_a_run_that_is_ending() -> None:
@@ -126,7 +126,7 @@ def test_a_deadline_of_a_gate_means_nothing_to_a_run_that_is_ending() -> None:
     assert run.steps[-1].facts == ()
     command(run, "answer", ("undo:a", ()), "yes")
     do(run, "undo:a")
-    assert run.run.status is RunStatus.CANCELLED
+    assert state(run) is RunStatus.CANCELLED
 
 
 def test_a_run_that_is_ending_takes_no_other_commands() -> None:
@@ -148,7 +148,7 @@ def test_a_failing_run_can_still_be_cancelled() -> None:
     command(run, "cancel", reason="forget it")
     do(run, "undo:hotel")
     do(run, "undo:flight")
-    assert (run.run.status, run.run.reason) == (RunStatus.CANCELLED, "forget it")
+    assert (state(run), run.run.reason) == (RunStatus.CANCELLED, "forget it")
 
 
 def undone() -> History:
@@ -163,13 +163,13 @@ def undone() -> History:
 def test_a_retry_does_again_what_was_undone() -> None:
     run = undone()
     command(run, "retry", by="ann")
-    assert run.run.status is RunStatus.RUNNING
+    assert state(run) is RunStatus.RUNNING
     assert status(run, "flight") is PhaseStatus.READY
     assert [status(run, name) for name in ("hotel", "mail", "car", "undo:flight", "undo:hotel")] == [
         PhaseStatus.PENDING
     ] * 5
     finish(run)
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
     assert at(run, "flight").attempt == 2
 
 
@@ -181,7 +181,7 @@ def test_what_was_done_again_is_undone_again() -> None:
     fail(run, "car")
     do(run, "undo:hotel")
     do(run, "undo:flight")
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert at(run, "undo:flight").attempt == 2
 
 
@@ -191,7 +191,7 @@ def test_however_a_failed_run_goes_on_it_does_again_what_was_undone(name: str, a
     command(run, name, argument)
     assert status(run, "flight") is PhaseStatus.READY
     finish(run)
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
     assert at(run, "flight").attempt == 2
     assert (status(run, "car") is PhaseStatus.SKIPPED) == (name == "skip")
 
@@ -234,7 +234,7 @@ def test_a_reset_does_everything_below_again() -> None:
     run = tell(step("a"), step("b", "a"), step("c"))
     for name in ("a", "b", "c"):
         do(run, name)
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
     command(run, "reset", ("a", ()), by="ann", reason="new data")
     assert [status(run, name).value for name in "abc"] == ["ready", "pending", "succeeded"]
     assert at(run, "b").reason == "new data"
@@ -267,7 +267,7 @@ def test_what_runs_or_is_done_cannot_be_skipped() -> None:
     command(run, "pause")
     command(run, "skip", ("a", ()))
     command(run, "resume")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_an_item_can_be_skipped_once_it_is_known() -> None:

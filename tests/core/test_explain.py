@@ -11,7 +11,7 @@ from phasegate.core import facts as f
 from phasegate.core.explain import Reason, why
 from phasegate.core.flow import Retry
 from phasegate.core.run import PhaseStatus, RunStatus
-from tests.core.story import at, command, decide, do, fail, gate, step, tell
+from tests.core.story import at, command, decide, do, fail, gate, state, step, tell
 from tests.core.strategies import START, History, histories, work
 
 
@@ -203,7 +203,7 @@ def test_what_is_still_at_work_is_explained_although_the_aim_has_moved_on() -> N
     command(run, "aim", ["b"])
     run.start(at(run, "b"))
     run.record(f.RunAimed(run.now, frozenset({"a"})))
-    assert run.run.status is RunStatus.RUNNING
+    assert state(run) is RunStatus.RUNNING
     assert [(reason.code, reason.phase) for reason in reasons(run)] == [("running", "b")]
 
 

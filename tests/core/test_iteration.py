@@ -7,7 +7,7 @@ from phasegate.core import facts as f
 from phasegate.core.flow import Phase
 from phasegate.core.planner import scopes, settled, sources
 from phasegate.core.run import PhaseStatus, RunStatus
-from tests.core.story import at, command, decide, do, fail, gate, names, status, statuses, step, tell
+from tests.core.story import at, command, decide, do, fail, gate, names, state, status, statuses, step, tell
 from tests.core.strategies import History
 
 TEAMS = (step("list"), step("build", each="list"), step("test", "build", each="list"), step("ship", "test"))
@@ -101,10 +101,10 @@ def test_a_failed_item_leaves_the_others_going_and_then_ends_the_run() -> None:
     run = tell(*TEAMS)
     do(run, "list", items=("x", "y"))
     fail(run, "build", "x")
-    assert run.run.status is RunStatus.RUNNING
+    assert state(run) is RunStatus.RUNNING
     do(run, "build", "y")
     do(run, "test", "y")
-    assert run.run.status is RunStatus.FAILED
+    assert state(run) is RunStatus.FAILED
     assert run.run.reason == "build: ValueError: boom"
 
 
@@ -139,7 +139,7 @@ def test_a_source_run_again_with_other_items_lets_go_of_the_old_and_opens_the_ne
     do(run, "build", "z")
     do(run, "test", "z")
     do(run, "ship")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_a_failure_of_an_item_that_is_gone_does_not_fail_the_run() -> None:
@@ -151,7 +151,7 @@ def test_a_failure_of_an_item_that_is_gone_does_not_fail_the_run() -> None:
     do(run, "build", "y")
     do(run, "test", "y")
     do(run, "ship")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_an_item_at_work_ends_while_its_source_is_run_again() -> None:
@@ -163,7 +163,7 @@ def test_an_item_at_work_ends_while_its_source_is_run_again() -> None:
     do(run, "list", items=("x",))
     do(run, "build", "x")
     do(run, "ship")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_a_reset_of_one_item_reaches_everything_behind_a_join() -> None:
@@ -204,7 +204,7 @@ def test_a_full_plan_of_many_shown_items_compares_each_gate_once() -> None:
     run.record()
     assert run.steps[-1].facts == ()
     decide(run, "release")
-    assert run.run.status is RunStatus.SUCCEEDED
+    assert state(run) is RunStatus.SUCCEEDED
 
 
 def test_an_output_without_a_hash_has_no_version() -> None:

@@ -90,8 +90,8 @@ def test_every_fact_says_when_and_what_it_means() -> None:
 
 
 def test_every_status_can_be_reached_and_nothing_but_cancelled_is_a_dead_end() -> None:
-    assert {after for after in PHASE.values()} == set(PhaseStatus)
-    assert {after for after in RUN.values()} | {RunStatus.PENDING} == set(RunStatus)
+    assert set(PHASE.values()) == set(PhaseStatus)
+    assert set(RUN.values()) | {RunStatus.PENDING} == set(RunStatus)
     assert {s for s, _ in PHASE} == set(PhaseStatus)
     # What moves the run as a whole does not leave a final status either, except by aiming it again.
     leaving = {fact for (s, fact), after in RUN.items() if s.final and after is not s}
@@ -112,7 +112,7 @@ def test_feedback_stays_until_newer_feedback_comes() -> None:
     assert again.feedback == ("g", (), 1)
 
 
-@pytest.mark.parametrize("fact", [fact for fact in ATTEMPT_ENDED])
+@pytest.mark.parametrize("fact", ATTEMPT_ENDED)
 @pytest.mark.parametrize("attempt", [2, 4])
 def test_the_end_of_another_attempt_is_stale(fact: type[Any], attempt: int) -> None:
     with pytest.raises(Stale, match=f"{fact.kind} of attempt {attempt}: 'a' is running, attempt 3"):
@@ -133,7 +133,7 @@ def test_voiding_keeps_the_answers_that_fit() -> None:
 
 def test_a_log_begins_with_the_start_of_its_run() -> None:
     for log in ([], [f.PhaseReadied(START, "a")]):
-        with pytest.raises(IllegalTransition, match="a log begins with run.started"):
+        with pytest.raises(IllegalTransition, match=r"a log begins with run\.started"):
             fold(log)
 
 

@@ -181,7 +181,9 @@ def _item_exists(flow: Flow, run: Run, key: Instance) -> bool:
     name, scope = key
     levels = flow.levels[name]
     if len(scope) != len(levels):
-        over = f"item of {' and '.join(levels)} for phase {name!r}," if levels else f"item, for phase {name!r} has none:"
+        over = (
+            f"item of {' and '.join(levels)} for phase {name!r}," if levels else f"item, for phase {name!r} has none:"
+        )
         raise UnknownName(over, "/".join(scope))
     for depth, source in enumerate(levels):
         keys = item_keys_of(flow, run.phases, source, scope[:depth])
@@ -248,7 +250,9 @@ def _decided_by(instance: PhaseRun) -> str:
     when = f" at {instance.since.isoformat(timespec='seconds')}" if instance.since else ""
     if instance.status is PhaseStatus.SUCCEEDED:
         who = [vote.by for vote in instance.votes if vote.outcome == instance.outcome]
-        return f"gate {instance.phase!r} was settled as {instance.outcome!r} by {', '.join(who) or 'its deadline'}{when}"
+        return (
+            f"gate {instance.phase!r} was settled as {instance.outcome!r} by {', '.join(who) or 'its deadline'}{when}"
+        )
     why = f" ({instance.reason})" if instance.reason else ""
     who = [f"{vote.outcome} by {vote.by}" for vote in instance.votes]
     said = f"; it was answered {', '.join(who)}" if who else ""

@@ -49,8 +49,11 @@ class Layered(Mapping[K, V], Generic[K, V]):
 
     def get(self, key: K, default: V | None = None) -> V | None:  # type: ignore[override]
         """The value of ``key``, or ``default``."""
-        found = self._top.get(key)
-        return found if found is not None else self._base.get(key, default)
+        if self._top:
+            found = self._top.get(key)
+            if found is not None:
+                return found
+        return self._base.get(key, default)
 
     def __contains__(self, key: object) -> bool:
         return key in self._top or key in self._base

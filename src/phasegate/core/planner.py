@@ -486,9 +486,7 @@ def _reset_depth(flow: Flow, name: str, depth: int) -> dict[str, int]:
     return found
 
 
-def _void_decisions(
-    draft: Draft, gate: str, shown: str, cause: PhaseRun, checked: set[Instance]
-) -> Iterator[f.Fact]:
+def _void_decisions(draft: Draft, gate: str, shown: str, cause: PhaseRun, checked: set[Instance]) -> Iterator[f.Fact]:
     """A gate that showed something else than what stands now is asked again, with what came of its decision."""
     flow = draft.flow
     prefix = cause.scope[: flow.shared(gate, cause.phase)]
@@ -547,8 +545,7 @@ def item_scope_exists(flow: Flow, phases: Layered[Instance, PhaseRun], name: str
     """Whether the items that make up ``scope`` (still) exist."""
     levels = flow.levels[name]
     return len(scope) == len(levels) and all(
-        scope[depth] in (item_keys_of(flow, phases, source, scope[:depth]) or ())
-        for depth, source in enumerate(levels)
+        scope[depth] in (item_keys_of(flow, phases, source, scope[:depth]) or ()) for depth, source in enumerate(levels)
     )
 
 

@@ -20,6 +20,7 @@ from phasegate.runtime.executor import Ending
 from phasegate.store.base import Append, OutputKey
 
 Place = tuple[str, Scope, int]  # phase, scope, version
+_READYING = frozenset({f.PhaseReadied, f.AttemptStopped})
 
 
 @dataclass(slots=True, eq=False)
@@ -98,8 +99,8 @@ class Held:
     def queue_changed(self, facts: Sequence[f.Fact]) -> None:
         """Queue the instances that these facts made ready."""
         for fact in facts:
-            if isinstance(fact, f.PhaseReadied | f.AttemptStopped):
-                key = (fact.phase, fact.scope)
+            if type(fact) in _READYING:
+                key = (fact.phase, fact.scope)  # type: ignore[union-attr]
                 if key not in self.running and self.run.at(*key).status is PhaseStatus.READY:
                     self.ready.append(key)
 

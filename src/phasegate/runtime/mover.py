@@ -28,7 +28,7 @@ from phasegate.runtime.log import announce
 from phasegate.runtime.transactional import Rejected, perform_transactional
 from phasegate.store.base import Append, OutputKey, Store, WriteFailed
 
-_LOUD = (f.AttemptFailed, f.AttemptLost, f.RunFailed, f.RunSucceeded, f.GateOpened)
+_LOUD = frozenset({f.AttemptFailed, f.AttemptLost, f.RunFailed, f.GateOpened})
 _AT_REST = frozenset({RunStatus.PAUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 #: Appends handed over at a time: the journal writes the first ones while the next are still being prepared.
@@ -412,9 +412,9 @@ class Mover:
 
     def _go_on(self, held: Held) -> None:
         for fact in held.facts:
-            if isinstance(fact, _LOUD):
+            if type(fact) in _LOUD:
                 _announce(held.run, fact)
-        reset = {(fact.phase, fact.scope) for fact in held.facts if isinstance(fact, f.PhaseReset)}
+        reset = {(fact.phase, fact.scope) for fact in held.facts if type(fact) is f.PhaseReset}
         if reset:
             self._give_up_unfit(held)
             held.ready = type(held.ready)(key for key in held.ready if key not in reset)

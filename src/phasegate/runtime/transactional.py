@@ -57,10 +57,11 @@ def _perform(session: Any, held: Held, attempt: Attempt, store: Store) -> execut
     began = monotonic()
     try:
         result = phase.run(context)  # type: ignore[operator, misc]
+        session.flush()
         took = monotonic() - began
         if phase.timeout is not None and took > phase.timeout:
             result = executor.TimedOut(f"took {took:.1f} seconds, longer than {phase.timeout:g}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         result = error
     finally:
         context.session = None

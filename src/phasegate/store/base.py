@@ -188,6 +188,9 @@ class Store(Protocol):
     def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
         """Commits after a position, in order."""
 
+    def next_due(self, flows: Sequence[tuple[str, int]]) -> datetime | None:
+        """When there will be more to claim of these flows, should nobody commit anything: as ``Claimed.later``."""
+
     def news(self) -> object:
         """A value that differs from an earlier one when anybody has committed since; costs no query."""
 
@@ -211,6 +214,12 @@ class Store(Protocol):
 
     def rehearsal(self) -> AbstractContextManager[Store]:
         """A store on which everything happens as on this one and is undone when the context ends."""
+
+    def trace(self, seen: Callable[[str], None]) -> None:
+        """Have ``seen`` called with the text of every statement just before it is executed, for tests.
+
+        The beginnings and endings of transactions are statements too. Connections that are in use already are not traced.
+        """
 
     def close(self) -> None:
         """Let go of the database."""

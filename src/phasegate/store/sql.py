@@ -83,6 +83,10 @@ class SqlStore(ABC):
         """Whether a column is among many values, given as one parameter: what ``many`` made, or a named one."""
 
     @abstractmethod
+    def trace(self, seen: Callable[[str], None]) -> None:
+        """Have ``seen`` called with every statement."""
+
+    @abstractmethod
     def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         """What an error means for a person, and what to do; None when it is about a statement, not about the database."""
 
@@ -236,6 +240,11 @@ class SqlStore(ABC):
             if ids:
                 connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
             return Claimed(tuple(self._load(connection, ids)), self._later(connection, worker, given))
+
+    def next_due(self, flows: Sequence[tuple[str, int]]) -> datetime | None:
+        given = {"now": self.now(), "flows": self.many([f"{name}@{version}" for name, version in flows])}
+        with self.reading() as connection:
+            return self._later(connection, "", given)
 
     def _later(self, connection: sa.Connection, worker: str, given: Mapping[str, Any]) -> datetime | None:
         due = connection.execute(self._queries.later, given).scalar()

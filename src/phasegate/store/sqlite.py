@@ -48,7 +48,7 @@ class SQLiteStore(SqlStore):
         self._clock = clock or (lambda: datetime.now(UTC))
         self._busy = busy
         self._engine = sa.create_engine(
-            f"sqlite:///{self.path}",
+            sa.URL.create("sqlite", database=str(self.path)),
             connect_args={"isolation_level": None, "check_same_thread": False, "timeout": busy},
             hide_parameters=True,  # an error's text goes into logs; what an application stores must not
             pool_size=20,
@@ -145,6 +145,11 @@ class SQLiteStore(SqlStore):
         listed = sa.func.json_each(values).table_valued("value")
         among: sa.ColumnElement[bool] = column.in_(sa.select(listed.c.value))
         return among
+
+    def trace(self, seen: Callable[[str], None]) -> None:
+        # Below SQLAlchemy, because what is written in bulk goes past it.
+        sa.event.listen(self._engine, "connect", lambda connection, _record: connection.set_trace_callback(seen))
+        self._engine.dispose()
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         return explain_error(self.path, str(error.orig))

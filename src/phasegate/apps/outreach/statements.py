@@ -14,8 +14,8 @@ from sqlalchemy.dialects.postgresql import insert  # writes the same ON CONFLICT
 
 from phasegate.apps.outreach import tables as t
 
-_IDS = sa.bindparam("ids", expanding=True)
-_TENANT = sa.bindparam("tenant")
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_TENANT: sa.BindParameter[Any] = sa.bindparam("tenant")
 
 
 def _of_companies(table: sa.Table, *names: str) -> Any:
