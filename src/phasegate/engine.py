@@ -22,7 +22,7 @@ from phasegate.core.explain import Reason
 from phasegate.core.explain import why as explain
 from phasegate.core.flow import Flow
 from phasegate.core.flowdata import flow_data, flow_from_data
-from phasegate.core.planner import advance, settled
+from phasegate.core.planner import advance, scopes, settled
 from phasegate.core.report import Entry, PhaseReport, PhaseResult, Progress
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Scope, Subject
 from phasegate.errors import (
@@ -184,7 +184,7 @@ class Engine:
             raise NeedsNotMet(name, first)
         done = self._finish(definition, name, aimed, wait)
         outputs = self._values(done, name)
-        results = tuple(_result(run, run.at(name), outputs.get(run.id)) for run in done)
+        results = tuple(_result(run, _whole(self._known(run), run, name), outputs.get(run.id)) for run in done)
         return PhaseReport(name, results, blocked, _time.perf_counter() - began)
 
     def _aim(
@@ -592,15 +592,26 @@ class Engine:
         return compose(flow, before, after, facts, now=now, projecting=bool(self._journal.projections))
 
     def _values(self, runs: Sequence[Run], name: str) -> dict[str, Any]:
-        keys = [(run.id, name, (), i.version) for run in runs if (i := run.at(name)).version is not None]
-        return {run_id: value for (run_id, *_), value in self.store.outputs(keys).items()}
+        """The output of a phase by run; of a phase that repeats, a mapping from scope (keys joined by /)."""
+        keys = [
+            (r.id, name, i.scope, i.version) for r in runs for i in r.phases.values() if i.phase == name and i.version
+        ]
+        values: dict[str, Any] = {}
+        for (run_id, _, scope, _), value in self.store.outputs(keys).items():
+            if scope:
+                values.setdefault(run_id, {})["/".join(scope)] = value
+            else:
+                values[run_id] = value
+        return values
 
     def _wake(self, run_id: str | None = None) -> None:
         for worker in list(self._workers):
             worker.wake(run_id)
 
 
-def _from_environment(database: Any, tenant: str | None, limits: Limits | None) -> tuple[Any, str, Limits, float | None]:
+def _from_environment(
+    database: Any, tenant: str | None, limits: Limits | None
+) -> tuple[Any, str, Limits, float | None]:
     import os
 
     if not any(name.startswith("PHASEGATE_") for name in os.environ):  # nothing to read: spare the import
@@ -645,11 +656,27 @@ def _at_rest(run: Run) -> bool:
 
 
 def _came_to_rest(flow: Flow, run: Run, name: str) -> bool:
-    instance = run.at(name)
+    """Whether a phase has been done or will not go on by itself soon."""
     if run.finished or run.status is RunStatus.PAUSED or settled(flow, run, name):
         return True
-    waits_for_person = flow.by_name[name].gate is not None or instance.asked
-    return instance.status is PhaseStatus.FAILED or (instance.status is PhaseStatus.WAITING and waits_for_person)
+    if run.at(name).status is PhaseStatus.FAILED:
+        return True
+    comes_back = any(i.due_at and flow.by_name[i.phase].gate is None for i in run.phases.values())
+    return run.status is RunStatus.WAITING and not comes_back
+
+
+def _whole(flow: Flow, run: Run, name: str) -> PhaseRun:
+    """A phase as a whole: of one that repeats, the instance that most stands in the way, or the last that ended."""
+    found = [run.at(name, scope) for scope in scopes(flow, run, name)]
+    if not flow.levels[name] or not found:
+        return run.at(name)
+    return max(found, key=lambda i: (_IN_THE_WAY.index(i.status), i.attempt, i.scope))
+
+
+_IN_THE_WAY = [
+    PhaseStatus.SKIPPED, PhaseStatus.SUCCEEDED, PhaseStatus.PENDING, PhaseStatus.READY, PhaseStatus.RUNNING,
+    PhaseStatus.WAITING, PhaseStatus.FAILED,
+]  # fmt: skip
 
 
 def _result(run: Run, instance: PhaseRun, output: Any) -> PhaseResult:

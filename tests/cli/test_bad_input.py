@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from phasegate import Engine, Subject
-from phasegate.store.sqlite import SQLiteStore
 from tests.cli.conftest import Call, Shop
 from tests.cli.shop import registry
 
@@ -193,8 +192,7 @@ def test_a_schema_of_another_version_is_refused(cli: Call, shop: Shop, file: Pat
 def test_a_database_that_somebody_else_keeps_locked(
     cli: Call, shop: Shop, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert SQLiteStore.__init__.__kwdefaults__
-    monkeypatch.setitem(SQLiteStore.__init__.__kwdefaults__, "busy", 0.05)
+    monkeypatch.setenv("PHASEGATE_BUSY", "0.05")
     with closing(sqlite3.connect(file)) as holder:
         holder.execute("BEGIN IMMEDIATE")
         ended = cli("pause", "client:acme")

@@ -97,7 +97,9 @@ def settle(flow: Flow, phase: Phase, context: Context, result: Any, now: datetim
         if isinstance(value, BaseException):
             return Ending(_failure(phase, context, value, now))
         return _success(flow, phase, context, value, now)
-    except Exception as error:  # no JSON form, items without distinct ids, an outcome that is no word: the function's fault
+    except (
+        Exception
+    ) as error:  # no JSON form, items without distinct ids, an outcome that is no word: the function's fault
         return Ending(_failure(phase, context, Fatal(_said(error)), now))
 
 

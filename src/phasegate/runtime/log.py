@@ -6,6 +6,7 @@ One line per announcement, key=value, UTC times; no secrets: announcements carry
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ _LEVELS = {
     "attempt.lost": logging.WARNING,
     "run.failed": logging.WARNING,
     "worker.fenced": logging.WARNING,
+    "worker.failed": logging.ERROR,
     "store.trouble": logging.ERROR,
     "worker.started": logging.INFO,
     "worker.stopped": logging.INFO,
@@ -66,4 +68,23 @@ def announce(kind: str, **values: Any) -> None:
     level = _LEVELS.get(kind, logging.DEBUG)
     if level < logging.WARNING and "structlog" not in sys.modules:
         return
-    _Lazy().log(level, kind, **values)
+    try:
+        _Lazy().log(
+            level, kind, **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()}
+        )
+    except Exception:
+        return  # a log that cannot be written (a closed pipe, a full disk) must not stop the work it tells of
+
+
+# What a secret looks like in the text of an error: named as such, or between the user and the host of an address.
+_SECRET = re.compile(
+    r"""(?ix)
+    (?P<name> (?:password|passwd|secret|token|api[_-]?key|authorization) ["']? \s* [:=] \s* ["']? (?:(?:bearer|basic)\s+)? )
+    [^\s"',;&]+
+    | (?P<user> ://[^\s/:@]* ) : [^\s/@]+ (?=@)"""
+)
+
+
+def mask(text: str) -> str:
+    """The text with what looks like a secret replaced by asterisks."""
+    return _SECRET.sub(lambda found: f"{found['name']}***" if found["name"] else f"{found['user']}:***", text)

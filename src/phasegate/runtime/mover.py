@@ -134,7 +134,9 @@ class Mover:
         held.facts, held.releasing = (*facts, *more), not active
         held.find_ready()
         news = {(fact.phase, fact.scope) for fact in held.facts if isinstance(fact, f.PhaseReadied)}
-        held.ready = type(held.ready)(key for key in held.ready if key not in news)  # these come when they are committed
+        held.ready = type(held.ready)(
+            key for key in held.ready if key not in news
+        )  # these come when they are committed
         extras = Extras(release=held.releasing)
         append = compose(flow, run, after, held.facts, now=now, extras=extras, projecting=self._projecting)
         return held, append

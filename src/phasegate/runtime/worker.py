@@ -162,7 +162,7 @@ class Worker:
         """End: attempts under way may finish within the grace time, the others are handed back."""
 
         self._stopping = True  # also when it has not begun yet
-        self._tell(lambda: self._woken.set())
+        self._tell(lambda: self._woken.set())  # noqa: PLW0108  # there is no event before it runs
 
     def _tell(self, what: Callable[[], None]) -> None:
         loop = self._loop

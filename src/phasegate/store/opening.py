@@ -9,9 +9,7 @@ from phasegate.errors import InputError
 from phasegate.store.base import Store
 
 
-def open_store(
-    address: str, *, clock: Callable[[], datetime] | None = None, busy: float | None = None
-) -> Store:
+def open_store(address: str, *, clock: Callable[[], datetime] | None = None, busy: float | None = None) -> Store:
     """The store at an address: ``sqlite:///file.db``, ``sqlite://`` (temporary), or the path of a file.
 
     Raises ``InputError`` for an address of another kind. ``clock`` replaces the machine's time, for tests. ``busy`` is how

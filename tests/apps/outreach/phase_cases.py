@@ -58,7 +58,9 @@ def record(number: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-def add_companies(engine: Engine, numbers: Sequence[int], aim: Sequence[str] | None = ("intake",), **fields: Any) -> None:
+def add_companies(
+    engine: Engine, numbers: Sequence[int], aim: Sequence[str] | None = ("intake",), **fields: Any
+) -> None:
     subjects = [company(number) for number in numbers]
     engine.start_many("outreach", subjects, inputs=[record(n, **fields) for n in numbers], aim=aim)
     engine.drain()
@@ -98,7 +100,15 @@ def run(engine: Engine, phase: str, *numbers: int, **options: Any) -> PhaseRepor
 
 def through(engine: Engine, *numbers: int) -> None:
     """Ask for every phase in turn."""
-    for phase in ("company_validation", "people_validation", "enrichment", "readiness", "trigger", "score", "promotion"):
+    for phase in (
+        "company_validation",
+        "people_validation",
+        "enrichment",
+        "readiness",
+        "trigger",
+        "score",
+        "promotion",
+    ):
         run(engine, phase, *numbers)
 
 

@@ -152,26 +152,23 @@ def _ended(status: str, since: datetime, tenant: str) -> tuple[sa.ColumnElement[
 
 def completed(phase_id: object) -> sa.ColumnElement[bool]:
     """Whether the company of the surrounding statement has completed this phase and not failed it since."""
-    done, failed = phase_completion_log.alias(), phase_completion_log.alias()
-    number = parse_phase_id(phase_id)
-    later = sa.tuple_(failed.c.completed_at, failed.c.log_id) > sa.tuple_(done.c.completed_at, done.c.log_id)
-    superseded = sa.exists().where(_about(failed, number, "failed"), later)
-    return sa.exists().where(_about(done, number, "complete"), ~superseded)
+    return _stands("complete", phase_id, unless="failed")
 
 
-def failing(phase_id: object) -> sa.ColumnElement[bool]:
-    """Whether the company of the surrounding statement has failed this phase and not completed it since."""
-    done, failed = phase_completion_log.alias(), phase_completion_log.alias()
-    number = parse_phase_id(phase_id)
-    later = sa.tuple_(done.c.completed_at, done.c.log_id) > sa.tuple_(failed.c.completed_at, failed.c.log_id)
-    solved = sa.exists().where(_about(done, number, "complete"), later)
-    return sa.exists().where(_about(failed, number, "failed"), ~solved)
+def failing(phase_id: object = None) -> sa.ColumnElement[bool]:
+    """Whether the company of the surrounding statement has failed this phase, or any, and not completed it since."""
+    return _stands("failed", phase_id, unless="complete")
 
 
-def _about(log: Any, number: Decimal, status: str) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        log.c.company_unique_id == _company.company_unique_id, log.c.phase_id == number, log.c.status == status
-    )
+def _stands(status: str, phase_id: object, *, unless: str) -> sa.ColumnElement[bool]:
+    row, other = phase_completion_log.alias().c, phase_completion_log.alias().c
+    same = sa.and_(other.company_unique_id == row.company_unique_id, other.phase_id == row.phase_id)
+    later = sa.tuple_(other.completed_at, other.log_id) > sa.tuple_(row.completed_at, row.log_id)
+    undone = sa.exists().where(same, other.status == unless, later)
+    mine = [row.company_unique_id == _company.company_unique_id, row.status == status]
+    if phase_id is not None:
+        mine.append(row.phase_id == parse_phase_id(phase_id))
+    return sa.exists().where(*mine, ~undone)
 
 
 def count_companies(*, tenant: str = "default", state: str | None = None) -> Statement:
@@ -254,7 +251,7 @@ def validation_counts(table: sa.Table, *, tenant: str = "default") -> Statement:
 def promotion_counts(*, tenant: str = "default") -> Statement:
     """How many were promoted: ``people, companies``."""
     counted = {"people": outreach_log.c.person_unique_id, "companies": outreach_log.c.company_unique_id}
-    counts = [sa.func.count(column.distinct()).label(name) for name, column in counted.items()]
+    counts: list[Any] = [sa.func.count(column.distinct()).label(name) for name, column in counted.items()]
     return sa.select(*counts).where(outreach_log.c.tenant == tenant)
 
 
@@ -265,10 +262,9 @@ STOPS = ("promoted", "failed", "invalid", "not validated", "waiting for slots", 
 
 def _stop() -> sa.ColumnElement[str]:
     promoted = sa.exists().where(outreach_log.c.company_unique_id == _company.company_unique_id)
-    numbers = ("0", "1", "1.1", "1.5", "2.5", "3", "4", "5", "6")
     tests = (
         promoted,
-        sa.or_(*(failing(number) for number in numbers)),
+        failing(),
         _company.validation_status == "invalid",
         _company.validation_status == "pending",
         _waits_at_gate(),
@@ -305,8 +301,9 @@ def missing_slots(*, tenant: str = "default") -> Statement:
 
 
 def _waits_at_gate() -> sa.ColumnElement[bool]:
-    log = phase_completion_log.alias()
-    return sa.and_(sa.exists().where(_about(log, parse_phase_id("2.5"), "skipped")), ~completed("2.5"))
+    log, gate = phase_completion_log.alias().c, parse_phase_id("2.5")
+    mine = (log.company_unique_id == _company.company_unique_id, log.phase_id == gate, log.status == "skipped")
+    return sa.and_(sa.exists().where(*mine), ~completed(gate))
 
 
 def broken_rules(record_type: str, *, tenant: str = "default") -> Statement:

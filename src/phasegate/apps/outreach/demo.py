@@ -1,0 +1,217 @@
+"""The main job: load the example companies and people, take every company through all phases, say what came of it.
+
+Doing it again changes nothing. Killed anywhere and started again, it ends in the tables of an undisturbed run: everything it
+does is a run of the engine, and it only waits until all of them are at rest.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phasegate import InputError, RunStatus, Subject, UsageError
+
+if TYPE_CHECKING:
+    from phasegate import Engine
+    from phasegate.apps.outreach.summary import PipelineSummary
+
+#: Where the demo keeps its database unless it is told otherwise.
+DATABASE = Path("demo/outreach.db")
+FILES = ("companies.csv", "people.csv")
+ORPHANS = Subject("people", "orphans")
+
+#: Phases a company can go through, for the progress bar.
+_PHASES = 9
+_LOOK_EVERY = 0.1
+_FLOWS = ("outreach", "outreach-orphans", "outreach-outbox")
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """What the demo did: ``seconds`` is the run itself, without start and report; ``facts`` is how many the database holds,
+    ``new_facts`` how many of them are new."""
+
+    database: Path
+    outbox: Path
+    rows: dict[str, dict[str, int]]
+    facts: int
+    new_facts: int
+    delivered: int
+    seconds: float
+    summary: PipelineSummary
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything happened that had not happened before."""
+        return self.new_facts > 0
+
+
+def run_demo(
+    data: Path | None = None, database: Path = DATABASE, *, fresh: bool = False, progress: Progress | None = None
+) -> DemoReport:
+    """Do the job. ``fresh`` begins with an empty database and outbox. Raises ``InputError`` when there is no data."""
+    from phasegate.apps.outreach.opening import open_engine
+    from phasegate.apps.outreach.outbox import FileSink
+    from phasegate.apps.outreach.summary import summarise
+
+    files = [find_data(data) / name for name in FILES]
+    outbox = database.parent / "outbox"
+    if fresh:
+        _remove(database, outbox)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with open_engine(f"sqlite:///{database}", sink=FileSink(outbox)) as engine:
+        before, began = _count_facts(engine), time.perf_counter()
+        with _watched(engine, progress):
+            rows, delivered = _work(engine, files)
+        seconds = time.perf_counter() - began
+        facts = _count_facts(engine)
+        return DemoReport(
+            database, outbox, rows, facts, facts - before, delivered, seconds, summarise(engine, tenant=engine.tenant)
+        )
+
+
+def find_data(given: Path | None) -> Path:
+    """The directory with the example files: the one given, else ``examples/data`` of the checkout this program is in."""
+    if given is not None:
+        candidates = [given]
+    else:
+        here = Path(__file__).resolve()
+        candidates = [parent / "examples" / "data" for parent in (Path.cwd(), *here.parents[4:5])]
+    for directory in candidates:
+        if all((directory / name).is_file() for name in FILES):
+            return directory
+    raise InputError(
+        f"there are no {' and '.join(FILES)} in {candidates[0]}", hint="name their directory with --data DIRECTORY"
+    )
+
+
+def _work(engine: Engine, files: list[Path]) -> tuple[dict[str, dict[str, int]], int]:
+    """Load, move every company as far as it goes, judge the people without one, deliver what is invalid."""
+    from phasegate.apps.outreach.importing import load
+    from phasegate.apps.outreach.opening import release_dead_workers
+    from phasegate.apps.outreach.outbox import deliver_outbox
+
+    release_dead_workers(engine)
+    loaded = load(engine, companies=files[0], people=files[1], aim=None)
+    engine.start("outreach-orphans", ORPHANS)
+    _drain(engine)
+    delivered = deliver_outbox(engine).delivered
+    names = ("total_rows", "valid_rows", "invalid_rows", "duplicate_rows", "inserted_rows")
+    rows = {kind: {name: result["statistics"][name] for name in names} for kind, result in loaded.items()}
+    return rows, delivered
+
+
+def _drain(engine: Engine) -> None:
+    """Work until every run is at rest, also those that another process is moving."""
+    active = [RunStatus.PENDING, RunStatus.RUNNING]
+    engine.drain()
+    while any(engine.find(flow, status=active, limit=1) for flow in _FLOWS):
+        time.sleep(_LOOK_EVERY)
+        engine.drain()
+
+
+def _remove(database: Path, outbox: Path) -> None:
+    """Remove what an earlier demo left; a file that is something else is not touched."""
+    if database.exists() and not database.is_file():
+        raise UsageError(f"{database} is not a file", hint="name another one with --database")
+    for path in (database, *(database.with_name(database.name + end) for end in ("-wal", "-shm"))):
+        path.unlink(missing_ok=True)
+    for name in ("Invalid_Companies.csv", "Invalid_People.csv", "failures.jsonl"):
+        (outbox / name).unlink(missing_ok=True)
+
+
+def _count_facts(engine: Engine) -> int:
+    return int(engine.read("SELECT coalesce(sum(json_array_length(body)), 0) AS n FROM phasegate_facts")[0]["n"])
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _watched(engine: Engine, progress: Progress | None) -> Iterator[None]:
+    """Within the block ``progress`` is told a few times a second how far the companies are: done, total, phase."""
+    if progress is None:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_watch, args=(engine, progress, over), name="demo-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    total = _PHASES * _count_companies(engine)
+    progress(total, total, "done")
+
+
+def _watch(engine: Engine, progress: Progress, over: threading.Event) -> None:
+    while not over.wait(_LOOK_EVERY):
+        total = _PHASES * _count_companies(engine)
+        rows = engine.read(
+            "SELECT phase_id, phase_name, count(*) AS n FROM phase_completion_log WHERE status <> 'running' "
+            "GROUP BY phase_id, phase_name ORDER BY phase_id"
+        )
+        if total and rows:
+            progress(min(total, sum(row["n"] for row in rows)), total, rows[-1]["phase_name"])
+
+
+def _count_companies(engine: Engine) -> int:
+    return int(engine.read("SELECT count(*) AS n FROM company_raw_intake WHERE verdict = 'valid'")[0]["n"])
+
+
+# --- what people read -----------------------------------------------------------------------------------------------
+
+
+def next_commands(report: DemoReport, company_id: str | None, program: str = "phasegate") -> list[str]:
+    """Commands that work as they are printed."""
+    database = f"--database {shlex.quote(f'sqlite:///{report.database}')}"
+    about = f"{program} outreach why {company_id} {database}" if company_id else f"{program} outreach status {database}"
+    return [
+        about,
+        f"{program} outreach 3 --state PA --dry-run {database}",
+        f"{program} outreach stuck --hours 0 {database}",
+    ]
+
+
+def waiting_company(engine: Engine) -> str | None:
+    """A company that waits at the slot gate, to be asked about."""
+    rows = engine.read(
+        "SELECT company_unique_id AS id FROM phase_completion_log WHERE phase_id = 2.5 AND status = 'skipped' "
+        "ORDER BY log_id LIMIT 1"
+    )
+    return str(rows[0]["id"]) if rows else None
+
+
+def summary_tables(report: DemoReport) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
+    """Tables for the end of the demo: title, columns, rows."""
+    found = report.summary
+    phases = [(phase, count) for phase, count in found.companies_by_phase.items()]
+    companies, people = found.companies_by_validation, found.people_by_validation
+    verdicts = [
+        ("companies", found.companies, companies.get("valid", 0), companies.get("invalid", 0), found.promoted_companies),
+        ("people", sum(people.values()), people.get("valid", 0), people.get("invalid", 0), found.promoted_people),
+    ]
+    stops = [(stop, count, _why(found, stop)) for stop, count in found.stops.items()]
+    return [
+        ("Companies by the highest phase they have completed", ("phase", "companies"), phases),
+        ("Verdicts", ("", "total", "valid", "invalid", "promoted"), verdicts),
+        ("Where the companies came to rest", ("", "companies", "why"), stops),
+    ]
+
+
+def _why(found: PipelineSummary, stop: str) -> str:
+    reasons = {
+        "invalid": found.company_rules,
+        "waiting for slots": {f"no {missing}": count for missing, count in found.missing_slots.items()},
+        "not ready": {k: v for k, v in found.readiness_reasons.items() if k != "Company is not valid"},
+    }.get(stop, {})
+    return ", ".join(f"{reason} {count}" for reason, count in list(reasons.items())[:4])

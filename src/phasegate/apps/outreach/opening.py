@@ -1,0 +1,95 @@
+"""From an address to an engine that knows the outreach flows and has their tables."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from phasegate import database as databases
+
+if TYPE_CHECKING:
+    from phasegate import Engine
+    from phasegate.apps.outreach.enrichment import Provider
+    from phasegate.apps.outreach.routing import Sink
+    from phasegate.apps.outreach.rules.promotion import Campaigns
+
+_used: Engine | None = None
+_opened: dict[tuple[int, str], Engine] = {}
+_opening = threading.Lock()
+
+
+def open_engine(
+    database: str | Path | None = None, *, sink: Sink | None = None, providers: Sequence[Provider] | None = None,
+    campaigns: Campaigns | None = None, sheet_ids: Mapping[str, str] | None = None, tenant: str | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Engine:  # fmt: skip
+    """An engine with the outreach flows, on a database in which their tables, trigger and views exist afterwards.
+
+    ``database`` is an address or the path of a file; without it ``PHASEGATE_DATABASE``, else ``sqlite:///phasegate.db``.
+    The other arguments are those of ``build_registry``. Raises ``StoreError`` when the database cannot be used. The caller
+    closes it.
+    """
+    from phasegate import Engine
+    from phasegate.apps.outreach.flow import build_registry
+    from phasegate.apps.outreach.schema import create_tables
+
+    registry = build_registry(sink=sink, providers=providers, campaigns=campaigns, sheet_ids=sheet_ids)
+    engine = Engine(databases.address(str(database) if database else None), registry, tenant=tenant, clock=clock)
+    try:
+        create_tables(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def use_engine(engine: Engine | None) -> None:
+    """Have the functions of ``compat`` work on this engine from now on; None: on the one of the settings again."""
+    global _used  # noqa: PLW0603 - the brief's functions take no engine, so that one has to be kept for them
+    _used = engine
+
+
+def current_engine() -> Engine:
+    """The engine that ``use_engine`` named, or the one for ``PHASEGATE_DATABASE``: opened once per address and process."""
+    if _used is not None:
+        return _used
+    key = (os.getpid(), os.path.abspath(str(databases.path(databases.address()) or databases.address())))
+    with _opening:
+        if key not in _opened:
+            _opened[key] = open_engine()
+        return _opened[key]
+
+
+def release_dead_workers(engine: Engine) -> int:
+    """Free what processes of this machine held that no longer exist; returns how many of them there were.
+
+    Without it their runs would stay theirs until the lease has passed, seconds later. A number that another process has by
+    now is left alone, which costs only that wait.
+    """
+    import socket
+
+    here = socket.gethostname()
+    dead = [each for each in engine.workers() if each.host == here and not _alive(each.pid)]
+    for worker in dead:
+        engine.store.retire(worker.id)
+    return len(dead)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sink_beside(engine_or_path: Any) -> Path:
+    """Where the files of the outbox stand by default: ``outbox`` beside the database file."""
+    path = databases.path(str(engine_or_path))
+    return (path.parent if path is not None else Path()) / "outbox"
