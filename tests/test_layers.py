@@ -14,7 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "src" / "phasegate"
 
 # Library -> the files that may name it, as patterns below src/phasegate.
 HOMES = {
-    "sqlalchemy": ["store/*", "apps/*/tables.py", "apps/*/reports.py", "apps/*/projection.py"],
+    "sqlalchemy": [
+        "store/*", "sqltypes.py", "apps/*/tables.py", "apps/*/statements.py", "apps/*/reports.py", "apps/*/projection.py",
+    ],  # fmt: skip
     "alembic": ["store/*"],
     "sqlite3": ["store/*"],
     "psycopg": ["store/postgres.py"],

@@ -12,9 +12,8 @@ import sqlalchemy as sa
 from phasegate.core import facts as f
 from phasegate.core.run import PhaseStatus, Run, RunStatus
 from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, UnknownName
-from phasegate.journal import Extras
 from phasegate.store.base import Append, Store, Write, WriteFailed
-from tests.store.conformance import FLOW, claim, done, entries, entry, metadata, move, new, only, put
+from tests.store.conformance import claim, done, entries, entry, metadata, move, new, only, put
 from tests.store.stores import Backend
 
 
@@ -247,10 +246,8 @@ def test_what_was_answered_is_there_after_opening_again(lasting: Backend, tmp_pa
     second.close()
 
 
-def test_extras_may_release_with_the_last_fact(store: Store) -> None:
+def test_the_lease_may_be_given_up_with_the_last_fact(store: Store) -> None:
     put(store, new(store))
     run = only(claim(store, "w1"))
     put(store, done(store, run, release=True))
     assert store.held("w1") == {}
-    assert Extras(release=True).release
-    assert FLOW.order

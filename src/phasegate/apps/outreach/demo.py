@@ -28,7 +28,7 @@ ORPHANS = Subject("people", "orphans")
 
 #: Phases a company can go through, for the progress bar.
 _PHASES = 9
-_LOOK_EVERY = 0.1
+_LOOK_EVERY = 0.2
 _FLOWS = ("outreach", "outreach-orphans", "outreach-outbox")
 
 Progress = Callable[[int, int, str], None]
