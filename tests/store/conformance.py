@@ -22,7 +22,11 @@ def work(_context: object) -> None:
     """Stands for a phase function; a store never calls one."""
 
 
-FLOW = Flow("story", 1, (Phase("draft", work), Phase("edit", work, needs=("draft",)), Phase("print", needs=("edit",), gate=Gate())))
+FLOW = Flow(
+    "story",
+    1,
+    (Phase("draft", work), Phase("edit", work, needs=("draft",)), Phase("print", needs=("edit",), gate=Gate())),
+)
 FLOWS = [("story", 1)]
 
 metadata = sa.MetaData()
@@ -48,7 +52,13 @@ def new(store: Store, subject: str = "acme", *, flow: Flow = FLOW, **given: Any)
     """The append that starts a run."""
     values = {"tenant": "default", "run_id": new_id()} | given
     fact = f.RunStarted(
-        store.now(), values.pop("run_id"), values.pop("tenant"), flow.name, flow.version, Subject("company", subject), **values
+        store.now(),
+        values.pop("run_id"),
+        values.pop("tenant"),
+        flow.name,
+        flow.version,
+        Subject("company", subject),
+        **values,
     )
     run, facts = advance(flow, None, store.now(), fact)
     return compose(flow, None, run, facts, now=store.now(), projecting=True)
@@ -61,7 +71,13 @@ def move(store: Store, run: Run, *facts: f.Fact, flow: Flow = FLOW, extras: Extr
 
 
 def done(
-    store: Store, run: Run, phase: str = "draft", output: Any = None, *, writes: Sequence[Write] = (), release: bool = False
+    store: Store,
+    run: Run,
+    phase: str = "draft",
+    output: Any = None,
+    *,
+    writes: Sequence[Write] = (),
+    release: bool = False,
 ) -> Append:
     """The append of a phase that was started and has succeeded."""
     number, now = run.at(phase).attempt + 1, store.now()

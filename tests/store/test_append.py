@@ -71,9 +71,7 @@ def test_an_unknown_run_is_said_to_be_unknown(store: Store) -> None:
 
 def test_a_subject_has_one_live_run_per_tenant_flow_and_key(store: Store) -> None:
     put(store, new(store))
-    same, other_key, other_tenant = store.append(
-        [new(store), new(store, key="2"), new(store, tenant="other")]
-    )
+    same, other_key, other_tenant = store.append([new(store), new(store, key="2"), new(store, tenant="other")])
     assert isinstance(same, NotAllowed)
     assert "company:acme" in str(same)
     assert (other_key, other_tenant) == (None, None)

@@ -28,7 +28,7 @@ def retry(
     by: By = None,
 ) -> None:
     """Try again, at once, what failed in a run."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         found = naming.find_run(engine, run)
         report(session, engine.retry(found.id, phase, by=who(by)))
 
@@ -37,7 +37,7 @@ def reset(
     session: Session, run: RunName, phase: PhaseName, scope: ScopeKeys = None, reason: Reason = "", by: By = None
 ) -> None:
     """Do a phase, and everything downstream of it, again."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         found = naming.find_run(engine, run)
         report(session, engine.reset(found.id, phase, scope=tuple(scope or ()), reason=reason, by=who(by)))
 
@@ -46,26 +46,26 @@ def skip(
     session: Session, run: RunName, phase: PhaseName, scope: ScopeKeys = None, reason: Reason = "", by: By = None
 ) -> None:
     """Go on without a phase."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         found = naming.find_run(engine, run)
         report(session, engine.skip(found.id, phase, scope=tuple(scope or ()), reason=reason, by=who(by)))
 
 
 def pause(session: Session, run: RunName, reason: Reason = "", by: By = None) -> None:
     """Stop a run for now."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         report(session, engine.pause(naming.find_run(engine, run).id, reason=reason, by=who(by)))
 
 
 def resume(session: Session, run: RunName, by: By = None) -> None:
     """Let a paused run go on."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         report(session, engine.resume(naming.find_run(engine, run).id, by=who(by)))
 
 
 def cancel(session: Session, run: RunName, reason: Reason = "", by: By = None) -> None:
     """End a run; what can be undone is undone first."""
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         report(session, engine.cancel(naming.find_run(engine, run).id, reason=reason, by=who(by)))
 
 

@@ -32,7 +32,7 @@ def decide(
 ) -> None:
     """Answer a gate."""
     given = naming.parse_answers(answers)
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         found = naming.find_run(engine, run)
         changed = engine.decide(
             found.id, gate, outcome, by=by, role=role, seen=seen, answers=given, comment=comment,
@@ -51,6 +51,6 @@ def answer(
 ) -> None:
     """Answer the questions with which a phase parked itself."""
     given = naming.parse_answers(answers)
-    with session.engine() as engine:
+    with session.engine(session.code()) as engine:
         found = naming.find_run(engine, run)
         report(session, engine.answer(found.id, phase, given, by=by, scope=tuple(scope or ())))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PANEL = "Global options"
 
+#: Builds the registry of the applications that come with phasegate.
+BUILT_IN = "phasegate.apps.outreach.flow:build_registry"
+
 Database = Annotated[
     str | None,
     typer.Option(
@@ -93,6 +96,15 @@ class Session:
         from phasegate.cli.loading import load_registry
 
         return load_registry(self.application) if self.application else None
+
+    def code(self) -> Registry:
+        """The registry that ``--app`` names, or that of the applications that come with phasegate.
+
+        Looking needs no code, but changing a run does: an application's projections are part of every commit.
+        """
+        from phasegate.cli.loading import load_registry
+
+        return self.registry() or load_registry(BUILT_IN)
 
     def answer(self, data: Any, *parts: str | output.Table) -> None:
         """Write the answer of a command: ``data`` as JSON, or ``parts`` for people."""

@@ -13,14 +13,10 @@ from typing import Annotated
 import typer
 
 from phasegate.cli import output
-from phasegate.cli.loading import load_registry
 from phasegate.cli.output import Table
 from phasegate.cli.session import Session
 from phasegate.errors import UsageError
 from phasegate.registry import Registry
-
-#: Builds the registry of the applications that come with phasegate.
-BUILT_IN = "phasegate.apps.outreach.flow:build_registry"
 
 
 def worker(
@@ -38,7 +34,7 @@ def worker(
 
 
 def _registry(session: Session) -> Registry:
-    registry = session.registry() or load_registry(BUILT_IN)
+    registry = session.code()
     if not registry.flows:
         raise UsageError("the registry has no flow to work on", hint="name another one with --app")
     return registry

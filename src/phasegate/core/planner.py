@@ -278,15 +278,15 @@ def mend(draft: Draft, touched: list[Instance] | None) -> Iterator[f.Fact]:
         yield from _undo(draft)
     if not paused and draft.tally.timers:
         yield from _wake(draft)
+    # Whether a failure is repeated is decided at once, even while paused, for only now is it known if it was fatal; and first,
+    # for a failure that is to be repeated must not look like one that a condition takes up.
+    for key in draft.in_order(draft.retriable) if draft.retriable else ():
+        yield from _retry(draft, key, draft.at(*key))
+    if paused or run.ending:
+        return
     checked: set[Instance] = set()
     for key in touched if touched is not None else draft.instances():
         instance = draft.at(*key)
-        if instance.status is PhaseStatus.FAILED:
-            # Whether a failure is repeated is decided at once, even while paused: only now is it known if it was fatal.
-            yield from _retry(draft, key, instance)
-            instance = draft.at(*key)
-        if paused or run.ending:
-            continue
         if instance.status is PhaseStatus.WAITING:
             if instance.votes:
                 yield from _count_votes(draft, instance)
@@ -349,9 +349,9 @@ def _wake(draft: Draft) -> Iterator[f.Fact]:
 
 def _retry(draft: Draft, key: Instance, instance: PhaseRun) -> Iterator[f.Fact]:
     """A failed attempt is repeated while its policy allows; a lost one at once."""
-    if key not in draft.retriable:
-        return
     draft.retriable.discard(key)
+    if instance.status is not PhaseStatus.FAILED:
+        return
     retry = draft.flow.by_name[instance.phase].retry
     lost = isinstance(_last_of(draft, key), f.AttemptLost)
     if lost and instance.losses <= retry.losses:

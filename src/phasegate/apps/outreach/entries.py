@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -47,7 +47,8 @@ class PhaseEntry:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON has them, the details among the others."""
-        plain = {name: value for name, value in asdict(self).items() if name not in ("details", "flow_phase")}
+        left_out = ("details", "flow_phase")
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in left_out}
         return {
             **plain,
             "phase_id": self.number,
@@ -134,7 +135,7 @@ ENTRIES: tuple[PhaseEntry, ...] = (
         "5", "BIT Score Calculation", "Score the people who gave a signal, from 0 to 100.",
         "phases/intent:score", ("bit_events", "company_scores"), "error_master", ("4",), 2.0, _PERSON,
         flow_phase="score", doctrine_id="4.svg.marketing.ple.bit_score_calc", score_range=(0, 100),
-        thresholds=MappingProxyType({"hot": 75, "warm": 50, "cold": 25}),
+        thresholds={"hot": 75, "warm": 50, "cold": 25},
     ),
     _entry(
         "6", "Promotion to Outreach Log", "Enter the people with a score of 50 and more, once per campaign.",
