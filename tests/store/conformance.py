@@ -81,7 +81,8 @@ def done(
 ) -> Append:
     """The append of a phase that was started and has succeeded."""
     number, now = run.at(phase).attempt + 1, store.now()
-    outputs, sha256 = {}, None
+    outputs: dict[tuple[str, tuple[str, ...], int], tuple[str, Any]] = {}
+    sha256 = None
     if output is not None:
         text, sha256 = codec.canonical(output)
         outputs[phase, (), number] = (text, output)
