@@ -12,7 +12,7 @@ import time as _time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -224,11 +224,28 @@ class Engine:
         while True:
             self.drain()
             runs = self.store.load(run_ids)
-            if all(_came_to_rest(flow, run, name) for run in runs) or _time.monotonic() > deadline:
+            left = deadline - _time.monotonic()
+            horizon = self.store.now() + timedelta(seconds=max(left, 0))
+            if left <= 0 or all(_came_to_rest(flow, run, name, horizon) for run in runs):
                 return runs
             _time.sleep(0.05)
 
     # --- requests about one run ---
+
+    def aim(
+        self, run_id: str, phases: Collection[str] | None = None, *, by: str = "", tenant: str | None = None
+    ) -> Run:
+        """Have a run go on to these phases, or (None) to the end of its flow; a run that has ended is open again.
+
+        Phases asked for by name are done again when they are settled. Raises ``NeedsNotMet``.
+        """
+
+        def command(flow: Flow, run: Run, now: datetime) -> tuple[f.Fact, ...]:
+            if phases is None:
+                return commands.aim_at_all(flow, run, now, by=by)
+            return commands.aim(flow, run, now, phases, by=by)
+
+        return self._command(run_id, command, tenant)
 
     def decide(
         self, run_id: str, phase: str, outcome: str, *, by: str, role: str = "", seen: str | None = None,
@@ -655,13 +672,13 @@ def _at_rest(run: Run) -> bool:
     return run.finished or run.status in (RunStatus.WAITING, RunStatus.PAUSED)
 
 
-def _came_to_rest(flow: Flow, run: Run, name: str) -> bool:
-    """Whether a phase has been done or will not go on by itself soon."""
+def _came_to_rest(flow: Flow, run: Run, name: str, horizon: datetime) -> bool:
+    """Whether a phase has been done or will not go on by itself before ``horizon``."""
     if run.finished or run.status is RunStatus.PAUSED or settled(flow, run, name):
         return True
     if run.at(name).status is PhaseStatus.FAILED:
         return True
-    comes_back = any(i.due_at and flow.by_name[i.phase].gate is None for i in run.phases.values())
+    comes_back = any(i.due_at and i.due_at <= horizon and flow.by_name[i.phase].gate is None for i in run.phases.values())
     return run.status is RunStatus.WAITING and not comes_back
 
 

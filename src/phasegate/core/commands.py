@@ -59,6 +59,12 @@ def aim(
     return (f.RunAimed(now, kept, unchecked, by, pressed), *redone, *_run_again(flow, stands, now, chosen, by))
 
 
+def aim_at_all(flow: Flow, run: Run, now: datetime, *, by: str = "") -> tuple[f.Fact, ...]:
+    """Aim a run at the whole flow: what is settled stays, the rest follows."""
+    _check_can_go_on(run)
+    return (f.RunAimed(now, None, False, by), *_redone(flow, run, now, by))
+
+
 def refuse(now: datetime, name: str, missing: Collection[str], *, by: str = "") -> tuple[f.Fact, ...]:
     """Put on record that a phase was asked for too early."""
     return (f.PhaseRefused(now, name, (), f"needs {', '.join(missing)} first", by),)

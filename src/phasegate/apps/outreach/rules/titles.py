@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Slot(StrEnum):
@@ -153,9 +154,17 @@ def describe() -> dict[str, object]:
     }
 
 
-def _fitting(title: object) -> Iterator[tuple[int, TitleMatch]]:
+def _fitting(title: object) -> tuple[tuple[int, TitleMatch], ...]:
     """For each slot that fits, in slot order: the standing of the deciding pattern and the match."""
-    clauses = _clauses(title) if isinstance(title, str) else []
+    return _fitting_text(title) if isinstance(title, str) else ()
+
+
+@lru_cache(maxsize=4096)  # the same few titles come again and again, in four phases
+def _fitting_text(title: str) -> tuple[tuple[int, TitleMatch], ...]:
+    return tuple(_search(_clauses(title)))
+
+
+def _search(clauses: list[list[str]]) -> Iterator[tuple[int, TitleMatch]]:
     for slot in SLOTS:
         for position, pattern in enumerate(TABLE[slot]):
             if any(_matches(pattern, clause) for clause in clauses):
