@@ -43,7 +43,9 @@ def insert_same(source: Path, target: Path, transactions: int) -> float:
 def _copy_schema(source: Path, target: sqlite3.Connection) -> None:
     origin = sqlite3.connect(source)
     kinds = "('table', 'index')"
-    for (text,) in origin.execute(f"SELECT sql FROM sqlite_master WHERE type IN {kinds} AND sql IS NOT NULL ORDER BY rowid"):
+    for (text,) in origin.execute(
+        f"SELECT sql FROM sqlite_master WHERE type IN {kinds} AND sql IS NOT NULL ORDER BY rowid"
+    ):
         target.execute(text)
     origin.close()
 

@@ -57,7 +57,9 @@ def fan(count: int) -> Flow:
 @contextmanager
 def opened(path: Path, *flows: Flow, concurrency: int = 1000) -> Iterator[Engine]:
     """An engine on a fresh file."""
-    with Engine(f"sqlite:///{path}", Registry(*flows), tenant="default", limits=Limits(concurrency=concurrency)) as engine:
+    with Engine(
+        f"sqlite:///{path}", Registry(*flows), tenant="default", limits=Limits(concurrency=concurrency)
+    ) as engine:
         yield engine
 
 
@@ -101,8 +103,17 @@ def one_run(directory: Path, runs: int) -> list[Figure]:
     taken.sort()
     latencies.sort()
     return [
-        Figure("one run alone, 3 phases", taken[len(taken) // 2] * 1000, "ms", 3 * commit * 1000, 9 * commit * 1000, "lower"),
-        Figure("start to first phase, p99", latencies[int(len(latencies) * 0.99)] * 1000, "ms", commit * 1000, 10, "lower"),
+        Figure(
+            "one run alone, 3 phases",
+            taken[len(taken) // 2] * 1000,
+            "ms",
+            3 * commit * 1000,
+            9 * commit * 1000,
+            "lower",
+        ),
+        Figure(
+            "start to first phase, p99", latencies[int(len(latencies) * 0.99)] * 1000, "ms", commit * 1000, 10, "lower"
+        ),
     ]
 
 
@@ -157,7 +168,11 @@ def parked_gates(directory: Path, runs: int) -> list[Figure]:
         "print(time.perf_counter() - began)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
-    return [Figure(f"{runs:,} parked gates approved and finished by a fresh process", float(done.stdout), "s", None, 2, "lower")]
+    return [
+        Figure(
+            f"{runs:,} parked gates approved and finished by a fresh process", float(done.stdout), "s", None, 2, "lower"
+        )
+    ]
 
 
 def growth(directory: Path, before: int, runs: int) -> list[Figure]:

@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from phasegate.core import facts as f
-from phasegate.core.planner import advance, digest, gate_answer, next_due
+from phasegate.core.planner import advance, next_due
 from phasegate.core.run import PhaseStatus, RunStatus
+from phasegate.core.shown import digest, gate_answer
 from phasegate.errors import AlreadyDecided, NotAllowed, Stale, UnknownName
 from tests.core.story import at, command, decide, do, gate, kinds, names, state, status, step, tell
 from tests.core.strategies import START

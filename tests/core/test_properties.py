@@ -11,6 +11,7 @@ from hypothesis import given, settings
 
 from phasegate.core import facts as f
 from phasegate.core import planner
+from phasegate.core.draft import Draft
 from phasegate.core.flow import Flow
 from phasegate.core.layered import Layered
 from phasegate.core.planner import advance, next_due, plan
@@ -21,7 +22,8 @@ from phasegate.errors import Stale
 from tests.core.strategies import History, finish, histories, is_undo
 
 ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
-examples = settings(max_examples=250)
+# Histories are cheap; an exploring profile may ask for still more of them.
+examples = settings(max_examples=max(250, settings().max_examples))
 
 
 @examples
@@ -173,7 +175,7 @@ def same_way(run: Run, facts: tuple[f.Fact, ...], other: Run, others: tuple[f.Fa
     assert run == other
 
 
-class Thorough(planner.Draft):
+class Thorough(Draft):
     """A draft that asks about everything after every fact."""
 
     __slots__ = ()

@@ -13,7 +13,8 @@ from typing import Any
 
 from phasegate.core import facts as f
 from phasegate.core.flow import UNDO, Flow, Gate
-from phasegate.core.planner import missing_needs, resets, settled
+from phasegate.core.planner import missing_needs, settled
+from phasegate.core.resetting import resets
 from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus
 from phasegate.core.state import evolve
 from phasegate.core.tally import item_keys_of

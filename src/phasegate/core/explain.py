@@ -35,7 +35,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from phasegate.core.flow import UNDO, Flow, Gate
-from phasegate.core.planner import excuses
+from phasegate.core.opening import excuses
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Scope
 from phasegate.core.tally import Tally, count, scopes, settled_below, settles
 

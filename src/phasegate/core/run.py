@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from phasegate.core.layered import Layered
@@ -18,7 +18,7 @@ Scope = tuple[str, ...]
 Instance = tuple[str, Scope]
 
 
-class RunStatus(str, Enum):
+class RunStatus(StrEnum):
     """Where a run stands."""
 
     PENDING = "pending"
@@ -38,7 +38,7 @@ class RunStatus(str, Enum):
 _FINAL = frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
 
 
-class PhaseStatus(str, Enum):
+class PhaseStatus(StrEnum):
     """Where a phase instance stands."""
 
     PENDING = "pending"

@@ -125,7 +125,9 @@ def evolve_run(run: Run, fact: f.RunFact) -> Run:
         raise IllegalTransition(f"{fact.kind} does not apply to a run that is {run.status.value}")
     match fact:
         case f.RunAimed():
-            return run.but(status=status, aim=fact.aim, unchecked=fact.unchecked, pressed=fact.pressed, reason=None, ending=None)
+            return run.but(
+                status=status, aim=fact.aim, unchecked=fact.unchecked, pressed=fact.pressed, reason=None, ending=None
+            )
         case f.RunEnding():
             return run.but(status=status, ending=fact.status, reason=fact.reason or None)
         case f.RunPaused() | f.RunFailed() | f.RunCancelled():

@@ -45,6 +45,18 @@ class SqlStore(ABC):
     # --- what a dialect gives ---
 
     @abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a database at the address, of whatever content."""
+
+    @abstractmethod
+    def check_place(self) -> None:
+        """Say what can be said about the address before the database says it less clearly. Raises ``StoreError``."""
+
+    @abstractmethod
     def now(self) -> datetime:
         """The time that decides leases and due times."""
 

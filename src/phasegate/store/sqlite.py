@@ -14,11 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from phasegate.core.run import PhaseStatus
-from phasegate.errors import NotADatabase, SchemaMismatch, StoreError, StoreUnavailable
+from phasegate.errors import NotADatabase, StoreError, StoreUnavailable
 from phasegate.sqltypes import iso
 from phasegate.store import codec, rows, sqlite_bulk
+from phasegate.store.schema import CREATE_VERSION, found_version, mismatch
 from phasegate.store.sql import SqlStore, store_errors
-from phasegate.store.tables import PREFIX, metadata
+from phasegate.store.tables import metadata
 from phasegate.store.version import HEAD, VERSION_TABLE
 
 #: Seconds to wait for another process's transaction before giving up.
@@ -70,25 +71,33 @@ class SQLiteStore(SqlStore):
     # --- the file ---
 
     def prepare(self) -> None:
-        _check_file(self.path)
-        with store_errors(self.translate):
-            with self.open_reading() as connection:
-                found = _version(connection)
-            if found is None:
-                self._create_tables()
-            elif found != HEAD:
-                raise _mismatch(found)
+        self.check_place()
+        with self.open_reading() as connection:
+            found = found_version(connection)
+        if found is None:
+            self._create_tables()
+        elif found != HEAD:
+            raise mismatch(found)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def check_place(self) -> None:
+        if self.path.is_dir():
+            raise NotADatabase(f"{self.path} is a directory", hint="name a file, such as sqlite:///phasegate.db")
+        if not self.path.parent.is_dir():
+            raise StoreUnavailable(f"there is no directory {self.path.parent}", hint="create it, or name another file")
 
     def _create_tables(self) -> None:
         """All tables at once, marked with the version the migrations lead to: importing Alembic would take longer than the
         whole of a short program. A test proves that both ways give the same schema."""
         with self.open_writing() as connection:
-            if _version(connection) is not None:  # another process was faster
+            if found_version(connection) is not None:  # another process was faster
                 return
             metadata.create_all(connection)
             for view in VIEWS:
                 connection.exec_driver_sql(view)
-            connection.exec_driver_sql(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            connection.exec_driver_sql(CREATE_VERSION)
             connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (HEAD,))
 
     def close(self) -> None:
@@ -157,35 +166,6 @@ class SQLiteStore(SqlStore):
 
 def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("phasegate_begin", "BEGIN"))
-
-
-def _check_file(path: Path) -> None:
-    """What can be said about the path before SQLite says it less clearly."""
-    if path.is_dir():
-        raise NotADatabase(f"{path} is a directory", hint="name a file, such as sqlite:///phasegate.db")
-    if not path.parent.is_dir():
-        raise StoreUnavailable(f"there is no directory {path.parent}", hint="create it, or name another file")
-
-
-def _version(connection: sa.Connection) -> str | None:
-    """The version of the schema; None when the file has none of our tables."""
-    tables = sa.inspect(connection).get_table_names()
-    if VERSION_TABLE in tables:
-        return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar())
-    if any(name.startswith(PREFIX) for name in tables):
-        raise SchemaMismatch("the database has tables of phasegate without a version", hint="restore it from a backup")
-    return None
-
-
-def _mismatch(found: str) -> SchemaMismatch:
-    if found < HEAD:
-        return SchemaMismatch(
-            f"the database has the older schema {found}, this phasegate needs {HEAD}", hint="run: phasegate db upgrade"
-        )
-    return SchemaMismatch(
-        f"the database has schema {found}, this phasegate knows {HEAD} and nothing newer",
-        hint="install the phasegate version that made it, or a newer one",
-    )
 
 
 def explain_error(path: Path, message: str) -> StoreError | None:

@@ -1,1 +1,59 @@
-"""Outreach: companies from a CSV export to validated, enriched, promoted contacts."""
+"""The outreach pipeline: companies from a row of a file to the outreach log.
+
+Importing this imports next to nothing; the functions load what they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phasegate.apps.outreach.compat import (
+        execute_all_implemented,
+        execute_phase_by_name,
+        retry_failed_phase,
+        run_outreach_phase,
+        run_phase_sequence,
+    )
+    from phasegate.apps.outreach.flow import build_registry
+    from phasegate.apps.outreach.importing import load_companies, load_people
+    from phasegate.apps.outreach.opening import open_engine, use_engine
+
+_HOMES = {
+    "build_registry": "flow",
+    "execute_all_implemented": "compat",
+    "execute_phase_by_name": "compat",
+    "load_companies": "importing",
+    "load_people": "importing",
+    "open_engine": "opening",
+    "retry_failed_phase": "compat",
+    "run_outreach_phase": "compat",
+    "run_phase_sequence": "compat",
+    "use_engine": "opening",
+}
+
+__all__ = [
+    "build_registry",
+    "execute_all_implemented",
+    "execute_phase_by_name",
+    "load_companies",
+    "load_people",
+    "open_engine",
+    "retry_failed_phase",
+    "run_outreach_phase",
+    "run_phase_sequence",
+    "use_engine",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

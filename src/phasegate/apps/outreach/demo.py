@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from phasegate import InputError, RunStatus, Subject, UsageError
 
@@ -47,6 +47,8 @@ class DemoReport:
     delivered: int
     seconds: float
     summary: PipelineSummary
+    waiting: str | None
+    state: str
 
     @property
     def changed(self) -> bool:
@@ -74,8 +76,9 @@ def run_demo(
         seconds = time.perf_counter() - began
         facts = _count_facts(engine)
         return DemoReport(
-            database, outbox, rows, facts, facts - before, delivered, seconds, summarise(engine, tenant=engine.tenant)
-        )
+            database, outbox, rows, facts, facts - before, delivered, seconds, summarise(engine, tenant=engine.tenant),
+            _waiting(engine), _state(engine),
+        )  # fmt: skip
 
 
 def find_data(given: Path | None) -> Path:
@@ -168,50 +171,31 @@ def _count_companies(engine: Engine) -> int:
     return int(engine.read("SELECT count(*) AS n FROM company_raw_intake WHERE verdict = 'valid'")[0]["n"])
 
 
-# --- what people read -----------------------------------------------------------------------------------------------
+# --- what to do next ------------------------------------------------------------------------------------------------
 
 
-def next_commands(report: DemoReport, company_id: str | None, program: str = "phasegate") -> list[str]:
-    """Commands that work as they are printed."""
-    database = f"--database {shlex.quote(f'sqlite:///{report.database}')}"
-    about = f"{program} outreach why {company_id} {database}" if company_id else f"{program} outreach status {database}"
+def next_commands(report: DemoReport, program: str) -> list[str]:
+    """Commands that work as they are printed, from the directory the demo was started in."""
+    database = f"--database {shlex.quote(str(report.database))}"
+    about = f"why {report.waiting}" if report.waiting else "status"
     return [
-        about,
-        f"{program} outreach 3 --state PA --dry-run {database}",
-        f"{program} outreach stuck --hours 0 {database}",
+        f"{program} {about} {database}",
+        f"{program} 3 --state {report.state} --dry-run {database}",
+        f"{program} stuck --hours 0 --phase 1.5 {database}",
     ]
 
 
-def waiting_company(engine: Engine) -> str | None:
+def _waiting(engine: Engine) -> str | None:
     """A company that waits at the slot gate, to be asked about."""
-    rows = engine.read(
-        "SELECT company_unique_id AS id FROM phase_completion_log WHERE phase_id = 2.5 AND status = 'skipped' "
-        "ORDER BY log_id LIMIT 1"
+    query = (
+        "SELECT min(company_unique_id) AS id FROM phase_completion_log WHERE phase_id = 2.5 AND status = 'skipped' "
+        "AND company_unique_id NOT IN (SELECT company_unique_id FROM phase_completion_log "
+        "WHERE phase_id = 2.5 AND status = 'complete')"
     )
-    return str(rows[0]["id"]) if rows else None
+    return engine.read(query)[0]["id"]  # type: ignore[no-any-return]
 
 
-def summary_tables(report: DemoReport) -> list[tuple[str, tuple[str, ...], list[tuple[Any, ...]]]]:
-    """Tables for the end of the demo: title, columns, rows."""
-    found = report.summary
-    phases = [(phase, count) for phase, count in found.companies_by_phase.items()]
-    companies, people = found.companies_by_validation, found.people_by_validation
-    verdicts = [
-        ("companies", found.companies, companies.get("valid", 0), companies.get("invalid", 0), found.promoted_companies),
-        ("people", sum(people.values()), people.get("valid", 0), people.get("invalid", 0), found.promoted_people),
-    ]
-    stops = [(stop, count, _why(found, stop)) for stop, count in found.stops.items()]
-    return [
-        ("Companies by the highest phase they have completed", ("phase", "companies"), phases),
-        ("Verdicts", ("", "total", "valid", "invalid", "promoted"), verdicts),
-        ("Where the companies came to rest", ("", "companies", "why"), stops),
-    ]
-
-
-def _why(found: PipelineSummary, stop: str) -> str:
-    reasons = {
-        "invalid": found.company_rules,
-        "waiting for slots": {f"no {missing}": count for missing, count in found.missing_slots.items()},
-        "not ready": {k: v for k, v in found.readiness_reasons.items() if k != "Company is not valid"},
-    }.get(stop, {})
-    return ", ".join(f"{reason} {count}" for reason, count in list(reasons.items())[:4])
+def _state(engine: Engine) -> str:
+    """The state with the most companies."""
+    query = "SELECT state FROM company_master WHERE state IS NOT NULL GROUP BY state ORDER BY count(*) DESC, state LIMIT 1"
+    return next((str(row["state"]) for row in engine.read(query)), "WV")

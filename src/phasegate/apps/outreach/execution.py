@@ -31,6 +31,7 @@ NOTHING_FAILED = "no company has an outstanding failure of this phase"
 _ROUTING = frozenset({"company_validation", "people_validation"})
 #: Phases that, asked about one company, answer with the company's own result.
 _OWN_RESULT = frozenset({"company_validation", "slot_gate", "readiness"})
+_ENDED = (PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED, PhaseStatus.FAILED)
 
 
 class PhaseFailed(Exception):
@@ -141,7 +142,7 @@ def _run(
         gates=[gate for gate in gates if gate.company_id not in blocked],
         failed=_reasons(report.failed),
         skipped=_reasons(_with(report, lambda status: status is PhaseStatus.SKIPPED)),
-        waiting=_reasons(_with(report, lambda status: not status.settled and status is not PhaseStatus.FAILED)),
+        waiting=_reasons(_with(report, lambda status: status not in _ENDED)),
     ), report
 
 

@@ -1,0 +1,10 @@
+"""What Alembic executes: the migrations run on the connection that ``upgrading`` has opened, in its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from phasegate.store.version import VERSION_TABLE
+
+context.configure(connection=context.config.attributes["connection"], version_table=VERSION_TABLE)
+context.run_migrations()
