@@ -142,13 +142,13 @@ class Engine:
             if taker is not None:  # leased to a worker of this process from the start: it need not look for them
                 for subject, append in fresh.items():
                     run = append.run.but(epoch=1)
-                    fresh[subject] = replace(append, run=run, holder=None if run.finished else taker.id)
+                    fresh[subject] = append._replace(run=run, holder=None if run.finished else taker.id)
             answered = self._journal.submit_all(list(fresh.values()))
         answers = answered.result()
         for (subject, append), error in zip(list(fresh.items()), answers, strict=True):
             if isinstance(error, NotAllowed):  # somebody started the same subject meanwhile: that run is the one
                 run = append.run
-                fresh[subject] = replace(append, run=self._runs_of(flow.name, [subject], run.tenant, run.key)[subject])
+                fresh[subject] = append._replace(run=self._runs_of(flow.name, [subject], run.tenant, run.key)[subject])
             elif error is not None:
                 raise error
         if taker is not None:

@@ -152,8 +152,14 @@ def _failure(phase: Phase, context: Context, error: BaseException, now: datetime
         or not isinstance(error, phase.retry.retry_on)
         or isinstance(error, phase.retry.fatal_on)
     )
-    trace = _clean("".join(traceback.format_exception(error))[-TRACE:]) if error.__traceback__ else None
+    trace = _shortened("".join(traceback.format_exception(error))) if error.__traceback__ else None
     return f.AttemptFailed(*place, type(error).__name__, _said(error)[:MESSAGE], fatal, trace)
+
+
+def _shortened(trace: str) -> str:
+    """The beginning and the end: a long message would push out the lines, many lines the message."""
+    trace = _clean(trace)
+    return trace if len(trace) <= TRACE else f"{trace[: TRACE // 2]}\n...\n{trace[-TRACE // 2 :]}"
 
 
 def _said(error: BaseException) -> str:

@@ -23,6 +23,10 @@ _LEVELS = {
 }
 
 
+#: Characters of a text that stand in a log line; all of it stands in the run's history.
+LONGEST = 500
+
+
 def logger() -> Any:
     """The logger of the runtime; configured by ``configure``, silent below warnings until then."""
     return _Lazy()
@@ -70,7 +74,9 @@ def announce(kind: str, **values: Any) -> None:
         return
     try:
         _Lazy().log(
-            level, kind, **{name: mask(value) if isinstance(value, str) else value for name, value in values.items()}
+            level,
+            kind,
+            **{name: mask(value)[:LONGEST] if isinstance(value, str) else value for name, value in values.items()},
         )
     except Exception:
         return  # a log that cannot be written (a closed pipe, a full disk) must not stop the work it tells of

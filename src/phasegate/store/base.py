@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from phasegate.core.facts import Fact, RecordedFact
 from phasegate.core.run import PhaseRun, Run, RunStatus, Scope, Subject
@@ -18,8 +18,7 @@ from phasegate.core.run import PhaseRun, Run, RunStatus, Scope, Subject
 Projection = Callable[[Any, Sequence[RecordedFact]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
+class AttemptRow(NamedTuple):
     """How one attempt ended."""
 
     phase: str
@@ -34,8 +33,7 @@ class AttemptRow:
     finished_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRow:
+class OutputRow(NamedTuple):
     """An output: its place, its version, and its canonical JSON."""
 
     phase: str
@@ -54,8 +52,7 @@ class Write:
     params: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """One run's part of a commit.
 
     ``run`` is the state after ``facts``, ``expected`` the sequence number before them (0: the run is new). The guard is

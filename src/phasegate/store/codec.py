@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
@@ -70,15 +71,20 @@ def load_scope(text: str) -> Scope:
 # --- facts ----------------------------------------------------------------------------------------------------------
 
 
-_FIELDS = {cls: tuple((each.name, each.default) for each in dataclasses.fields(cls)) for cls in KINDS.values()}
+_FIELDS: dict[type[Any], tuple[tuple[str, ...], tuple[Any, ...], Callable[[Any], tuple[Any, ...]]]] = {}
+for _cls in KINDS.values():
+    _names = tuple(field.name for field in dataclasses.fields(_cls))
+    # Every fact has at least two fields but those about the run that carry only their time.
+    _getter = attrgetter(*_names) if len(_names) > 1 else (lambda fact: (fact.at,))
+    _FIELDS[_cls] = (_names, tuple(field.default for field in dataclasses.fields(_cls)), _getter)
 
 
 def encode_fact(fact: Fact) -> dict[str, Any]:
     """A fact as a dictionary: its kind and every field that is not at its default."""
+    names, defaults, values_of = _FIELDS[type(fact)]
     body: dict[str, Any] = {"kind": fact.kind}
-    for name, default in _FIELDS[type(fact)]:
-        value = getattr(fact, name)
-        if value != default:
+    for name, default, value in zip(names, defaults, values_of(fact), strict=True):
+        if value is not default and value != default:
             body[name] = value
     return body
 

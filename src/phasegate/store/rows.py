@@ -74,7 +74,7 @@ def phase_rows(append: Append, time: Time) -> Iterable[Row]:
     run_id, tenant = append.run.id, append.run.tenant
     for i in append.instances:
         yield (
-            run_id, i.phase, codec.dump_scope(i.scope), tenant, i.status.value, i.attempt, i.failures, i.losses, i.round,
+            run_id, i.phase, codec.dump_scope(i.scope) if i.scope else codec.TOP, tenant, i.status._value_, i.attempt, i.failures, i.losses, i.round,
             i.outcome, time(i.due_at) if i.due_at else None, time(i.started_at) if i.started_at else None,
             time(i.since) if i.since else None, i.version, i.sha256, i.reason, codec.dump_detail(i),
         )  # fmt: skip
@@ -85,7 +85,7 @@ def attempt_rows(append: Append, time: Time) -> Iterable[Row]:
     run_id, tenant = append.run.id, append.run.tenant
     for a in append.attempts:
         yield (
-            run_id, a.phase, codec.dump_scope(a.scope), a.number, tenant, a.status, a.outcome, a.error, a.message,
+            run_id, a.phase, codec.dump_scope(a.scope) if a.scope else codec.TOP, a.number, tenant, a.status, a.outcome, a.error, a.message,
             a.trace, time(a.started_at) if a.started_at else None, time(a.finished_at),
         )  # fmt: skip
 
@@ -107,7 +107,7 @@ def decision_rows(append: Append, time: Time) -> Iterable[Row]:
     """The decisions among the facts, numbered by their place in the log."""
     run = append.run
     for back, fact in enumerate(reversed(append.facts)):
-        if isinstance(fact, f.DecisionMade):
+        if type(fact) is f.DecisionMade:
             yield (
                 run.id, fact.phase, codec.dump_scope(fact.scope), fact.round, run.seq - back, run.tenant, fact.by,
                 fact.role, fact.outcome, fact.seen, None if fact.answers is None else codec.dump(fact.answers),

@@ -115,8 +115,7 @@ class SQLiteStore(SqlStore):
         """The machine's time: all processes on one file share one machine."""
         return self._clock()
 
-    def time(self, value: datetime) -> str:
-        return iso(value)
+    time = staticmethod(iso)
 
     @contextlib.contextmanager
     def open_reading(self) -> Iterator[sa.Connection]:

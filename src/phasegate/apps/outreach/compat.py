@@ -116,7 +116,8 @@ def run_sequence(
     phase_ids: Sequence[object], context: Mapping[str, Any] = _NOTHING, stop_on_error: bool = True, *,
     log_execution: bool = True, validate_deps: bool = True,
 ) -> list[PhaseStatistics]:  # fmt: skip
-    """``run_phase_sequence`` with records; phases that were not executed are among them as skipped."""
+    """``run_phase_sequence`` with records; phases that were not executed are among them as skipped. A sequence of one phase is
+    not put on record as a sequence."""
     entries = CATALOGUE.sequence(phase_ids)
     check_keys(context, entries)
     options = _Options(validate_deps, log_execution, among=tuple(entries))
@@ -133,7 +134,7 @@ def run_sequence(
             ran.append(each)
             if each.status == "failed" and stop_on_error and _config.stop_on_error:
                 stopped = entry
-    if log_execution and not asks_for_dry_run(context):
+    if len(entries) > 1 and log_execution and not asks_for_dry_run(context):
         _record_sequence(entries, [each for each in ran if each.status != "skipped"])
     return ran
 

@@ -42,6 +42,14 @@ def upgrade() -> None:
         op.execute(view)
 
 
+def downgrade() -> None:
+    for view in ("facts", "stuck", "failed_phases", "recent_completions", "subjects_by_phase"):
+        op.execute(f"DROP VIEW phasegate_v_{view}")
+    # Those that refer to runs before the runs.
+    for table in ("flows", "workers", "decisions", "facts", "outputs", "attempts", "phase_runs", "runs"):
+        op.drop_table(f"phasegate_{table}")
+
+
 def _create_runs() -> None:
     op.create_table(
         "phasegate_runs",

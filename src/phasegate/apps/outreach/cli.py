@@ -1,0 +1,432 @@
+"""``phasegate outreach``: phases by id or name, and the questions people ask of the pipeline."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from phasegate import UsageError
+from phasegate import database as databases
+from phasegate.cli import main as phasegate_main
+from phasegate.cli import output
+from phasegate.cli.session import Application, Database, Json, Session, Tenant, Verbose, command, prepare_logs
+
+if TYPE_CHECKING:
+    from phasegate import Engine
+    from phasegate.apps.outreach.answers import Answer, Sheet
+    from phasegate.apps.outreach.recording import PhaseStatistics
+    from phasegate.apps.outreach.routing import Sink
+
+#: How many entries of a list people are shown.
+_SHOWN = 3
+
+State = Annotated[str | None, typer.Option("--state", metavar="CODE", help="Only companies of this state.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Do everything, keep nothing.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=0, help="At most so many companies, or people in 1.1 and 2; 0 takes none.")
+]
+Company = Annotated[str | None, typer.Option("--company", metavar="ID", help="Only this company.")]
+Person = Annotated[str | None, typer.Option("--person", metavar="ID", help="Only this person.")]
+NoDeps = Annotated[bool, typer.Option("--no-deps", help="Do not ask whether the phases it needs are complete.")]
+
+
+class Phases(TyperGroup):
+    """Commands, and phases: a first word that is no command is the id or the name of a phase."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command to execute."""
+        if args and args[0] not in self.commands:
+            return "run", self.commands["run"], args
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Phases, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, no_args_is_help=True
+)
+
+
+@app.callback(no_args_is_help=True)
+def everywhere(
+    ctx: typer.Context,
+    database: Database = None,
+    tenant: Tenant = None,
+    json: Json = False,
+    verbose: Verbose = False,
+    application: Application = None,
+) -> None:
+    """Take companies through the outreach phases.
+
+    A phase is named by its id or its name: phasegate outreach 1.1 --state WV. Several ids are a sequence: 1 1.1 3.
+    Exit codes: 0 complete, 1 failed, 2 the request cannot be.
+    """
+    session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    ctx.obj = session.with_options(
+        database=database, tenant=tenant, json=json, verbose=verbose, application=application
+    )
+    prepare_logs(ctx.obj)
+
+
+# --- phases ---------------------------------------------------------------------------------------------------------
+
+
+def run(
+    session: Session,
+    words: Annotated[list[str], typer.Argument(metavar="PHASE...", help="Ids in ascending order, or one name.")],
+    state: State = None,
+    company: Company = None,
+    person: Person = None,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+    only_validated: Annotated[bool, typer.Option("--only-validated", help="Phase 3: only valid companies.")] = False,
+    only_pending: Annotated[bool, typer.Option("--only-pending", help="1, 1.1: only what nobody judged yet.")] = False,
+    revalidate: Annotated[bool, typer.Option("--revalidate", help="With --limit: also what is complete.")] = False,
+    no_deps: NoDeps = False,
+    keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a phase that failed.")] = False,
+    file: Annotated[Path | None, typer.Option("--file", metavar="CSV", help="Phase 0: the companies.")] = None,
+) -> None:
+    """Execute a phase, or several in order."""
+    from phasegate.apps.outreach import compat
+    from phasegate.apps.outreach.catalogue import CATALOGUE
+
+    entries = _phases(words)
+    given = {
+        "state": state, "company_id": company, "person_id": person, "limit": limit, "dry_run": dry_run,
+        "only_validated": only_validated, "only_pending": only_pending, "revalidate": revalidate,
+        "csv_file": str(file) if file else None, "verbose": session.verbose,
+    }  # fmt: skip
+    context = {key: value for key, value in given.items() if value is not None and value is not False}
+    with _engine(session) as engine, compat.using(engine):
+        ids = [entry.phase_id for entry in entries]
+        CATALOGUE.sequence(ids)
+        ran = compat.run_sequence(ids, context, not keep_going, validate_deps=not no_deps)
+    results = [each.to_result() for each in ran]
+    session.answer(results[0] if len(results) == 1 else results, *_told(ran, verbose=session.verbose))
+    _exit(any(each.status != "complete" for each in ran))
+
+
+def retry(
+    session: Session,
+    phase: Annotated[str, typer.Argument(metavar="PHASE", help="The id or the name of a phase.")],
+    state: State = None,
+    company: Company = None,
+    dry_run: DryRun = False,
+    no_deps: NoDeps = False,
+) -> None:
+    """Execute a phase again where it has failed."""
+    from phasegate.apps.outreach import compat
+    from phasegate.apps.outreach.catalogue import CATALOGUE
+
+    entry = CATALOGUE.find(phase)
+    given = {"state": state, "company_id": company, "dry_run": dry_run or None}
+    context = {key: value for key, value in given.items() if value is not None}
+    with _engine(session) as engine, compat.using(engine):
+        result = compat.retry_failed_phase(entry.phase_id, context, not no_deps)
+    session.answer(result, *_told_result(result, verbose=session.verbose))
+    _exit(result["status"] != "complete")
+
+
+def everything(session: Session, state: State = None, dry_run: DryRun = False) -> None:
+    """Execute every phase from 1 on, whatever becomes of the one before."""
+    from phasegate.apps.outreach import compat
+
+    with _engine(session) as engine, compat.using(engine):
+        result = compat.execute_all_implemented(state, dry_run)
+    rows = [(p["phase_id"], p["phase_name"], p["status"], p.get("error") or p.get("statistics")) for p in result["phases"]]
+    session.answer(result, output.Table(("phase", "name", "status", "what came of it"), rows))
+    _exit(result["failed"] > 0)
+
+
+def _phases(words: Sequence[str]) -> list[Any]:
+    from phasegate.apps.outreach.catalogue import CATALOGUE
+    from phasegate.apps.outreach.rules.phase_ids import parse_phase_id
+
+    try:
+        for word in words:
+            parse_phase_id(word)
+    except ValueError:
+        if words[0].startswith("-"):
+            raise UsageError(f"no such option: {words[0]}", hint="phasegate outreach --help") from None
+        return [CATALOGUE.find(" ".join(words))]
+    return [CATALOGUE.get(word) for word in words]
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def load(
+    session: Session,
+    companies: Annotated[Path | None, typer.Option("--companies", metavar="CSV", help="A file of companies.")] = None,
+    people: Annotated[Path | None, typer.Option("--people", metavar="CSV", help="A file of people.")] = None,
+    mapping: Annotated[Path | None, typer.Option("--mapping", metavar="JSON", help="Which column is which field.")] = None,
+    whole: Annotated[bool, typer.Option("--run", help="Take the companies through all phases as well.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Load companies, people or both from CSV files (phase 0)."""
+    from phasegate.apps.outreach.importing import INTAKE_ONLY
+    from phasegate.apps.outreach.importing import load as load_files
+    from phasegate.apps.outreach.intake import load_mapping
+    from phasegate.apps.outreach.opening import release_dead_workers
+
+    if companies is None and people is None:
+        raise UsageError("there is nothing to load", hint="name a file with --companies or --people")
+    columns = load_mapping(mapping) if mapping else None
+    with _engine(session, create=True) as engine:
+        release_dead_workers(engine)
+        found = load_files(
+            engine, companies=companies, people=people, mapping=columns if companies else None,
+            people_mapping=None if companies else columns, aim=None if whole else INTAKE_ONLY, dry_run=dry_run,
+        )  # fmt: skip
+    names = ("total_rows", "valid_rows", "invalid_rows", "duplicate_rows", "inserted_rows")
+    rows = [(kind, *(each["statistics"][name] for name in names)) for kind, each in found.items()]
+    problems = [error for each in found.values() for error in each["statistics"]["errors"]]
+    table = output.Table(("", *(name.removesuffix("_rows") for name in names)), rows)
+    session.answer(found, table, *(f"  {each}" for each in problems))
+
+
+def outbox(
+    session: Session,
+    action: Annotated[str, typer.Argument(metavar="[show|deliver]", help="Count what waits, or deliver it.")] = "show",
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIRECTORY", help="Deliver to files in it.")] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Deliver to a web address.")] = None,
+    include_failed: Annotated[bool, typer.Option("--include-failed", help="Also what was refused before.")] = False,
+    limit: Limit = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Show or deliver the invalid records; by default to files in outbox/ beside the database."""
+    from phasegate.apps.outreach import reports
+    from phasegate.apps.outreach.outbox import deliver_outbox
+
+    if action not in ("show", "deliver"):
+        raise UsageError(f"the outbox can be shown or delivered, not {action!r}", hint="phasegate outreach outbox deliver")
+    directory = to or _outbox_beside(session)
+    with _engine(session, sink=_sink(directory, url)) as engine:
+        if action == "show":
+            counts = {row["status"]: row["count"] for row in engine.read(reports.outbox_counts(tenant=engine.tenant))}
+            session.answer({"outbox": counts}, output.Table(("status", "records"), list(counts.items())))
+            return
+        sent = deliver_outbox(engine, limit=limit, include_failed=include_failed, dry_run=dry_run)
+    place = url or str(directory)
+    said = f"{sent.delivered} delivered to {place}, {sent.pending} pending, {sent.failed} refused"
+    session.answer({"to": place, **output.plain(sent)}, said, *(f"  {message}" for message in sent.messages))
+    _exit(bool(sent.failed or (sent.pending and not dry_run)))
+
+
+def revalidate(
+    session: Session,
+    state: Annotated[str, typer.Option("--state", metavar="CODE", help="The state; 'all' for every state.")] = "WV",
+    limit: Limit = None,
+    people: Annotated[bool, typer.Option("--people", help="Only people.")] = False,
+    report: Annotated[Path | None, typer.Option("--output", metavar="PATH", help="Save the report there.")] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Validate again what nobody has judged yet, and report."""
+    from phasegate.apps.outreach import revalidation
+
+    tool = revalidation.revalidate_people if people else revalidation.revalidate
+    with _engine(session) as engine:
+        found = tool(engine, None if state.lower() == "all" else state, limit, dry_run=dry_run, output=report)
+    session.answer(found, _indented(found))
+
+
+def demo(
+    session: Session,
+    data: Annotated[Path | None, typer.Option("--data", metavar="DIRECTORY", help="Where the example files are.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin with an empty database.")] = False,
+) -> None:
+    """Take the example companies through all phases; the database is demo/outreach.db."""
+    from phasegate.apps.outreach import showing
+    from phasegate.apps.outreach.demo import DATABASE, next_commands, run_demo
+
+    file = databases.path(session.database) if session.database else DATABASE
+    if file is None:
+        raise UsageError("the demo needs a database file", hint="such as --database demo/outreach.db")
+    with showing.progress(quiet=session.json) as progress:
+        report = run_demo(data, file, fresh=fresh, progress=progress)
+    commands = [f"  {each}" for each in next_commands(report, _program())]
+    session.answer(showing.demo_data(report), *_parts(showing.demo_answer(report)), "", "Try next:", *commands)
+
+
+# --- looking --------------------------------------------------------------------------------------------------------
+
+
+def show_phases(
+    session: Session, check: Annotated[bool, typer.Option("--check", help="Load the code of every phase.")] = False
+) -> None:
+    """List the phases."""
+    from phasegate.apps.outreach import answers
+
+    found = answers.phases(check=check)
+    _show(session, found)
+    _exit(bool(found.data.get("problems")))
+
+
+def status(session: Session) -> None:
+    """Say where the companies are, and what stopped them."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.status(engine))
+
+
+def companies(
+    session: Session,
+    phase: Annotated[str | None, typer.Option("--phase", help="Whose highest completed phase is this one.")] = None,
+    ready_for_3: Annotated[bool, typer.Option("--ready-for-3", help="That may do phase 3 now.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
+) -> None:
+    """List companies by the phase they have completed."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.companies(engine, phase, ready_for_3=ready_for_3, limit=limit))
+
+
+def stuck(
+    session: Session,
+    hours: Annotated[float, typer.Option("--hours", min=0, max=1e6, help="For longer than so many hours.")] = 24.0,
+    phase: Annotated[str | None, typer.Option("--phase", help="Whose highest completed phase is this one.")] = None,
+) -> None:
+    """List companies that have completed nothing for a while."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.stuck(engine, hours, phase))
+
+
+def failed(
+    session: Session,
+    days: Annotated[float, typer.Option("--days", min=0, max=1e5, help="Within so many days.")] = 7.0,
+    solved: Annotated[bool, typer.Option("--solved", help="Also those that succeeded later.")] = False,
+) -> None:
+    """List failures that wait for a retry."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.failed(engine, days, solved=solved))
+
+
+CompanyWords = Annotated[str, typer.Argument(metavar="COMPANY", help="The id or the name of a company.")]
+
+
+def history(session: Session, company: CompanyWords) -> None:
+    """Show every attempt of every phase of a company."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.history(engine, company))
+
+
+def why(session: Session, company: CompanyWords) -> None:
+    """Say why a company is where it is, and what could run now."""
+    from phasegate.apps.outreach import answers
+
+    with _engine(session) as engine:
+        _show(session, answers.why(engine, company))
+
+
+for function, title in (
+    (run, "run"), (load, None), (demo, None), (retry, None), (everything, "all"), (revalidate, None), (outbox, None),
+):  # fmt: skip
+    command(app, function, name=title, panel="Work")
+for function, title in (
+    (show_phases, "list"), (status, None), (companies, None), (history, None), (why, None), (stuck, None), (failed, None),
+):  # fmt: skip
+    command(app, function, name=title, panel="Look")
+
+
+# --- helpers --------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m phasegate.apps.outreach``: the same commands. Returns the exit code."""
+    return phasegate_main(["outreach", *(sys.argv[1:] if arguments is None else arguments)])
+
+
+@contextmanager
+def _engine(session: Session, *, create: bool = False, sink: Sink | None = None) -> Iterator[Engine]:
+    """The engine of the session. Without ``create`` a database that does not exist is refused."""
+    from phasegate.apps.outreach.opening import open_engine
+
+    if not create:
+        databases.check_exists(session.address)
+    with open_engine(session.address, sink=sink, tenant=session.tenant) as engine:
+        yield engine
+
+
+def _outbox_beside(session: Session) -> Path:
+    file = databases.path(session.address)
+    return (file.parent if file is not None else Path()) / "outbox"
+
+
+def _sink(directory: Path, url: str | None) -> Sink:
+    from phasegate.apps.outreach.outbox import FileSink
+    from phasegate.apps.outreach.routing import HttpSink
+
+    return HttpSink(url) if url else FileSink(directory)
+
+
+def _program() -> str:
+    """How this program is started from here, so that printed commands work as they are."""
+    script = Path(sys.executable).with_name("phasegate")
+    words = [script, "outreach"] if script.is_file() else [Path(sys.executable), "-m", "phasegate.apps.outreach"]
+    first = Path(words[0])
+    if first.is_relative_to(Path.cwd()):
+        first = first.relative_to(Path.cwd())
+    return shlex.join([str(first), *map(str, words[1:])])
+
+
+def _show(session: Session, found: Answer) -> None:
+    session.answer(found.data, *_parts(found))
+
+
+def _parts(found: Answer) -> list[str | output.Table]:
+    tables: list[str | output.Table] = [part for sheet in found.sheets for part in ("", _table(sheet))]
+    return [*found.lines, *tables] if found.lines else tables[1:]
+
+
+def _table(sheet: Sheet) -> output.Table:
+    return output.Table(sheet.columns, list(sheet.rows), sheet.title)
+
+
+def _told(ran: Sequence[PhaseStatistics], *, verbose: bool) -> list[str]:
+    return [line for each in ran for line in _told_result(each.to_result(), verbose=verbose)]
+
+
+def _told_result(result: dict[str, Any], *, verbose: bool) -> list[str]:
+    lines = [
+        f"Phase {result['phase_id']}: {result['phase_name']}",
+        f"  status    {result['status']}",
+        f"  duration  {result['duration_seconds']:.2f} s",
+    ]
+    if result["error_message"]:
+        lines.append(f"  error     {result['error_message']}")
+    if result["result"] is not None:
+        lines.append(_indented(result["result"] if verbose else _shortened(result["result"])))
+    return lines
+
+
+def _shortened(value: Any) -> Any:
+    """Long lists cut; ``--verbose`` and ``--json`` show all of them."""
+    if isinstance(value, dict):
+        return {key: _shortened(each) for key, each in value.items()}
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return [*(_shortened(each) for each in value[:_SHOWN]), f"... and {len(value) - _SHOWN} more (--verbose)"]
+    return value
+
+
+def _indented(value: Any) -> str:
+    import json
+
+    return json.dumps(output.plain(value), indent=2, ensure_ascii=False)
+
+
+def _exit(failed: bool) -> None:
+    if failed:
+        raise typer.Exit(1)
