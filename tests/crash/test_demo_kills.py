@@ -16,7 +16,7 @@ from tests.apps.outreach.demo_job import Tables, outreach, start_demo, tables_of
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
 
-KILLS = 24
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tables, float
     return tables_of(database), time.monotonic() - began
 
 
-def test_twenty_four_kills_at_random_moments_change_nothing(undisturbed: tuple[Tables, float], tmp_path: Path) -> None:
+def test_twenty_kills_at_random_moments_change_nothing(undisturbed: tuple[Tables, float], tmp_path: Path) -> None:
     expected, seconds = undisturbed
     seed = int(os.environ.get("DEMO_KILLS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
     print(f"seed {seed}: repeat with DEMO_KILLS_SEED={seed}")
@@ -35,7 +35,7 @@ def test_twenty_four_kills_at_random_moments_change_nothing(undisturbed: tuple[T
     kills = 0
     for database in databases(tmp_path):
         while kills < KILLS:
-            finished = killed_after(database, chance.uniform(0.3, 1.0) * seconds)
+            finished = killed_after(database, chance.uniform(0.2, 0.7) * seconds)
             if finished:
                 break
             kills += 1

@@ -74,7 +74,8 @@ def phase_rows(append: Append, time: Time) -> Iterable[Row]:
     run_id, tenant = append.run.id, append.run.tenant
     for i in append.instances:
         yield (
-            run_id, i.phase, codec.dump_scope(i.scope) if i.scope else codec.TOP, tenant, i.status._value_, i.attempt, i.failures, i.losses, i.round,
+            run_id, i.phase, codec.dump_scope(i.scope) if i.scope else codec.TOP, tenant, i.status._value_, i.attempt,
+            i.failures, i.losses, i.round,
             i.outcome, time(i.due_at) if i.due_at else None, time(i.started_at) if i.started_at else None,
             time(i.since) if i.since else None, i.version, i.sha256, i.reason, codec.dump_detail(i),
         )  # fmt: skip
@@ -85,7 +86,8 @@ def attempt_rows(append: Append, time: Time) -> Iterable[Row]:
     run_id, tenant = append.run.id, append.run.tenant
     for a in append.attempts:
         yield (
-            run_id, a.phase, codec.dump_scope(a.scope) if a.scope else codec.TOP, a.number, tenant, a.status, a.outcome, a.error, a.message,
+            run_id, a.phase, codec.dump_scope(a.scope) if a.scope else codec.TOP, a.number, tenant, a.status, a.outcome,
+            a.error, a.message,
             a.trace, time(a.started_at) if a.started_at else None, time(a.finished_at),
         )  # fmt: skip
 

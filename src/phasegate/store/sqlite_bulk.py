@@ -7,6 +7,7 @@ measured here, 4 microseconds per row of seventeen columns against 9 to 11, and 
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -30,7 +31,7 @@ def execute(connection: sa.Connection, text: Callable[[int], str], rows: Sequenc
     try:
         for part in _parts(rows):
             statement = text(len(part))
-            flat = part[0] if len(part) == 1 else tuple(value for row in part for value in row)
+            flat = part[0] if len(part) == 1 else tuple(itertools.chain.from_iterable(part))
             changed += driver.execute(statement, flat).rowcount
     except sqlite3.Error as error:  # past SQLAlchemy, whose bookkeeping takes longer than SQLite does for a single row
         raise sa.exc.DBAPIError.instance(statement, None, error, sqlite3.Error) from error

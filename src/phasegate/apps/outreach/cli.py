@@ -247,6 +247,8 @@ def demo(
     file = databases.path(session.database) if session.database else DATABASE
     if file is None:
         raise UsageError("the demo needs a database file", hint="such as --database demo/outreach.db")
+    if not session.verbose:
+        showing.only_errors()
     with showing.progress(quiet=session.json) as progress:
         report = run_demo(data, file, fresh=fresh, progress=progress)
     commands = [f"  {each}" for each in next_commands(report, _program())]

@@ -49,6 +49,8 @@ class DemoReport:
     summary: PipelineSummary
     waiting: str | None
     state: str
+    #: Whether it went on where a process that had died left it.
+    recovered: bool = False
 
     @property
     def changed(self) -> bool:
@@ -60,7 +62,7 @@ def run_demo(
     data: Path | None = None, database: Path = DATABASE, *, fresh: bool = False, progress: Progress | None = None
 ) -> DemoReport:
     """Do the job. ``fresh`` begins with an empty database and outbox. Raises ``InputError`` when there is no data."""
-    from phasegate.apps.outreach.opening import open_engine
+    from phasegate.apps.outreach.opening import open_engine, release_dead_workers
     from phasegate.apps.outreach.outbox import FileSink
     from phasegate.apps.outreach.summary import summarise
 
@@ -71,13 +73,14 @@ def run_demo(
     database.parent.mkdir(parents=True, exist_ok=True)
     with open_engine(f"sqlite:///{database}", sink=FileSink(outbox)) as engine:
         before, began = _count_facts(engine), time.perf_counter()
+        recovered = release_dead_workers(engine) > 0
         with _watched(engine, progress):
             rows, delivered = _work(engine, files)
         seconds = time.perf_counter() - began
         facts = _count_facts(engine)
         return DemoReport(
             database, outbox, rows, facts, facts - before, delivered, seconds, summarise(engine, tenant=engine.tenant),
-            _waiting(engine), _state(engine),
+            _waiting(engine), _state(engine), recovered,
         )  # fmt: skip
 
 
@@ -99,10 +102,8 @@ def find_data(given: Path | None) -> Path:
 def _work(engine: Engine, files: list[Path]) -> tuple[dict[str, dict[str, int]], int]:
     """Load, move every company as far as it goes, judge the people without one, deliver what is invalid."""
     from phasegate.apps.outreach.importing import load
-    from phasegate.apps.outreach.opening import release_dead_workers
     from phasegate.apps.outreach.outbox import deliver_outbox
 
-    release_dead_workers(engine)
     loaded = load(engine, companies=files[0], people=files[1], aim=None)
     engine.start("outreach-orphans", ORPHANS)
     _drain(engine)

@@ -12,6 +12,18 @@ from phasegate.apps.outreach.answers import Answer, Sheet, summary_sheets
 from phasegate.apps.outreach.demo import DemoReport, Progress
 
 
+def only_errors() -> None:
+    """Have nothing but errors logged: what a killed process had begun is done again, and that is no news here."""
+    import logging
+
+    import structlog
+
+    from phasegate.logs import log_to_stderr
+
+    log_to_stderr()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+
+
 @contextmanager
 def progress(*, quiet: bool = False) -> Iterator[Progress | None]:
     """What to tell how far it is: a bar on a terminal, otherwise nothing."""
@@ -53,7 +65,8 @@ def _said(report: DemoReport) -> str:
     if not report.changed:
         return f"Nothing to do: all {report.facts} facts were there already. Looked through in {report.seconds:.2f} s."
     total = report.summary.companies
+    again = "The work went on where a killed process had left it. " if report.recovered else ""
     return (
-        f"{total} companies went as far as they can: {report.new_facts} facts recorded in {report.seconds:.2f} s "
+        f"{again}{total} companies went as far as they can: {report.new_facts} facts recorded in {report.seconds:.2f} s "
         f"({report.delivered} invalid records delivered)."
     )

@@ -1,0 +1,123 @@
+"""Working: in this process until nothing is left, as a service, or as if."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from typing import Any, Self
+
+from phasegate.engine.base import Base
+from phasegate.runtime.worker import Limits, Worker
+from phasegate.store.base import Write
+from phasegate.store.ids import new_id
+
+
+class Working(Base):
+    """The part of the façade that executes phases, and writes what belongs to none."""
+
+    def drain(self, *, concurrency: int | None = None) -> None:
+        """Run everything that can run now, in this process; returns when nothing is left but what waits."""
+        with self._draining:
+            limits = self._limits if concurrency is None else replace(self._limits, concurrency=concurrency)
+            if self._worker is None:
+                self._worker = self._make_worker(limits)
+            self._worker.limits = limits
+            for flow in self.registry.flows:
+                self._keep(flow)
+            worker = self._worker
+            self._workers.append(worker)
+            try:
+                _run_here(lambda: worker.run(until_idle=True))
+            finally:
+                self._workers.remove(worker)
+
+    @asynccontextmanager
+    async def worker(self, *, concurrency: int | None = None) -> AsyncIterator[Worker]:
+        """A worker that runs until the block ends, then hands back what it could not finish."""
+        limits = self._limits if concurrency is None else replace(self._limits, concurrency=concurrency)
+        worker = self._make_worker(limits)
+        for flow in self.registry.flows:
+            await asyncio.to_thread(self._keep, flow)
+        self._workers.append(worker)
+        self._services.append(worker)
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            with self._handing:  # from here on nobody hands it a run; those handed before are freed when it retires
+                self._services.remove(worker)
+            worker.stop()
+            try:
+                await task
+            finally:
+                self._workers.remove(worker)
+                await asyncio.to_thread(worker.retire)
+
+    def work(self, *, concurrency: int | None = None, stop: threading.Event | None = None) -> None:
+        """Be a worker until ``stop`` is set (or for ever)."""
+
+        async def working() -> None:
+            async with self.worker(concurrency=concurrency) as worker:
+                while not worker.ended and (stop is None or not stop.is_set()):
+                    await asyncio.sleep(0.1)
+
+        _run_here(working)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[Self]:
+        """An engine on which everything happens as on this one and nothing stays."""
+        with self.store.rehearsal() as store:
+            twin = object.__new__(type(self))
+            twin._open(store, self.registry, self.tenant, self._limits, dry_run=True)
+            try:
+                yield twin
+            finally:
+                twin.close()
+
+    def write(self, writes: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:
+        """Commit rows of the application that belong to no phase: (statement, parameters) pairs, all or none.
+
+        A dry-run undoes them like everything else.
+        """
+        self._journal.call(lambda: self.store.write([Write(s, p) for s, p in writes])).result()
+
+    def create_tables(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
+        """Create an application's own tables where they do not exist."""
+        self.store.create(metadata, ddl)
+
+    def _make_worker(self, limits: Limits) -> Worker:
+        return Worker(self.store, self._journal, self.registry, id=new_id(), limits=limits, dry_run=self.dry_run)
+
+    def close(self) -> None:
+        """Stop writing and let go of the database. What was answered is committed; nothing else is waited for."""
+        if self._worker is not None:
+            self._worker.retire()
+            self._worker = None
+        self._journal.close()
+        if not self.dry_run:
+            self.store.close()
+
+
+def _run_here(work: Callable[[], Any]) -> None:
+    """Run a coroutine to its end; in a thread of its own when this thread has an event loop already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work())
+        return
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            asyncio.run(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=body, name="phasegate-drain")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
