@@ -17,7 +17,7 @@ def inputs(ctx: Context) -> Any:
 def test_inputs_come_by_the_names_of_the_phases_above() -> None:
     phases = flow(
         Phase("a", Scripted({"x": 1})), Phase("b", Scripted(None)), Phase("c", Scripted(3)),
-        Phase("work", inputs, needs=("a", "b"), when={"c": "done"}),
+        Phase("work", inputs, needs=("a", "b", "c"), when={"c": "done"}),
     )  # fmt: skip
     with temporary_engine(phases) as engine:
         assert engine.outputs(finished(engine).id)["work"] == {"a": {"x": 1}, "b": None, "c": 3}

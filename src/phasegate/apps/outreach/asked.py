@@ -39,8 +39,10 @@ class Asked:
 
 
 def check_keys(context: Mapping[str, Any], entries: Iterable[PhaseEntry]) -> None:
-    """Raise ``BadContext`` for keys that none of these phases accepts."""
+    """Raise ``BadContext`` for keys that none of these phases accepts; where there is no phase, nothing is wrong."""
     phases = list(entries)
+    if not phases:
+        return
     known = frozenset[str]().union(*(entry.accepts for entry in phases))
     unknown = [str(key) for key in context if key not in known]
     if not unknown:
