@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from phasegate import Context, Engine, Flow, Gate, Limits, Phase, Registry, Subject
+import sqlalchemy as sa
+
+from phasegate import Context, Engine, Flow, Gate, Limits, Phase, Registry, Retry, Subject
 
 ROOT = Path(__file__).parents[2]
-LEASE = 1.0
+LEASE = 0.5
+TABLE = "CREATE TABLE IF NOT EXISTS done (name TEXT PRIMARY KEY, count INTEGER NOT NULL)"
 
 
 def note(ctx: Context) -> str:
@@ -44,26 +47,30 @@ FLOW = Flow(
 ASKING = Flow(
     "asking",
     1,
-    (Phase("before", note), Phase("release", needs=("before",), gate=Gate()), Phase("after", note, needs=("release",))),
+    (
+        Phase("before", note),
+        Phase("release", needs=("before",), gate=Gate()),
+        Phase("after", note, needs=("release",)),
+    ),
 )
+
+
+def die(_ctx: Context) -> None:
+    """Take the whole process down, at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+DEADLY = Flow("deadly", 1, (Phase("dies", die, retry=Retry(losses=2)),))
 
 
 @contextmanager
 def opened(address: str, name: str = "", **limits: Any) -> Iterator[Engine]:
     """The engine all these processes use; ``name`` is what its phases see in ``ctx.deps``."""
     with Engine(
-        address, Registry(FLOW, ASKING, deps=name), limits=Limits(**{"lease": LEASE, "grace": 0.2} | limits)
+        address, Registry(FLOW, ASKING, DEADLY, deps=name), limits=Limits(**{"lease": LEASE, "grace": 0.2} | limits)
     ) as engine:
-        engine.store.create(
-            _no_tables(), ["CREATE TABLE IF NOT EXISTS done (name TEXT PRIMARY KEY, count INTEGER NOT NULL)"]
-        )
+        engine.create_tables(sa.MetaData(), [TABLE])
         yield engine
-
-
-def _no_tables() -> Any:
-    import sqlalchemy as sa
-
-    return sa.MetaData()
 
 
 def completions(engine: Engine) -> dict[str, int]:
@@ -92,6 +99,11 @@ def said(process: subprocess.Popen[str], word: str) -> None:
     assert line == word, f"the process said {line!r}, not {word!r}"
 
 
+def _stop_with_input(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
 def main(command: str, address: str, *arguments: str) -> None:
     with opened(address, name="held" if command == "hold" else "other") as engine:
         if command == "start":
@@ -102,7 +114,7 @@ def main(command: str, address: str, *arguments: str) -> None:
             engine.drain()
         else:
             stop = threading.Event()
-            threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+            threading.Thread(target=_stop_with_input, args=[stop], daemon=True).start()
             print("working", flush=True)
             engine.work(stop=stop)
             print("stopped", flush=True)

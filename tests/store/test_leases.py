@@ -11,7 +11,7 @@ from phasegate.core import facts as f
 from phasegate.core.flow import Flow, Phase, Retry
 from phasegate.core.run import Run, RunStatus
 from phasegate.errors import Fenced
-from phasegate.store.base import Store, WorkerRow
+from phasegate.store.base import DEATH, Store, WorkerRow
 from phasegate.testing import FakeClock
 from tests.store.conformance import FLOW, FLOWS, claim, done, move, new, only, put, register, work
 
@@ -83,7 +83,8 @@ def test_the_runs_of_a_dead_worker_are_free_after_its_lease(store: Store, clock:
     assert (waiting.runs, waiting.later) == ((), clock() + timedelta(seconds=1))
     clock.advance(1)
     taken = only(claim(store, "w2"))
-    assert taken == run.but(epoch=run.epoch + 2)
+    assert taken.epoch > run.epoch + DEATH
+    assert taken == run.but(epoch=taken.epoch)
     assert [worker.id for worker in store.workers()] == ["w2"]
     (answer,) = store.append([done(store, run)])
     assert isinstance(answer, Fenced)

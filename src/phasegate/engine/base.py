@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from phasegate.core import facts as f
 from phasegate.core.flow import Flow
@@ -41,12 +42,18 @@ class Base:
         """Have the definition in the database, so that other programs can plan runs of it."""
         if (flow.name, flow.version) in self._kept:
             return
-        if not self.store.keep_flow(flow.name, flow.version, codec.canonical(flow_data(flow))[0]):
+        body = codec.canonical(flow_data(flow))[0]
+        if not self.store.keep_flow(flow.name, flow.version, body) and not self._is_kept(codec.load(body)):
             raise FlowError(
                 flow.name, [f"version {flow.version} has unfinished runs with another definition: give the new one version "
                             f"{flow.version + 1}"]
             )  # fmt: skip
         self._kept.add((flow.name, flow.version))
+
+    def _is_kept(self, body: dict[str, Any]) -> bool:
+        """Whether the database has this definition but for the functions' names: a function may move to another module,
+        and the module that is run as the program is called ``__main__`` there."""
+        return any(_shape(kept) == _shape(body) for kept in self.store.flows())
 
     def _definition(self, name: str, version: int) -> Flow | None:
         known = self.registry.known(name, version)
@@ -74,3 +81,8 @@ class Base:
     def _wake(self, run_id: str | None = None) -> None:
         for worker in list(self._workers):
             worker.wake(run_id)
+
+
+def _shape(body: dict[str, Any]) -> dict[str, Any]:
+    unnamed = {"run": True, "compensate": True}
+    return body | {"phases": [{name: unnamed.get(name, value) for name, value in p.items()} for p in body["phases"]]}

@@ -26,7 +26,7 @@ from phasegate.runtime.context import Context, Services
 from phasegate.runtime.held import Attempt, Held, bind, missing_outputs
 from phasegate.runtime.log import announce
 from phasegate.runtime.transactional import Rejected, perform_transactional
-from phasegate.store.base import Append, OutputKey, Store, WriteFailed
+from phasegate.store.base import DEATH, Append, OutputKey, Store, WriteFailed
 
 _LOUD = frozenset({f.AttemptFailed, f.AttemptLost, f.RunFailed, f.GateOpened})
 _AT_REST = frozenset({RunStatus.PAUSED, RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED})
@@ -224,11 +224,26 @@ class Mover:
         self.in_flight += 1
         if self._starts is None:
             self._starts = self._loop.call_later(START_DELAY, self._record_starts)
-        if phase.batch is not None:
+        if held.run.epoch >= DEATH:
+            attempt.task = self._loop.create_task(self._begin_on_record(held, attempt))
+        else:
+            self._begin(held, attempt)
+
+    def _begin(self, held: Held, attempt: Attempt) -> None:
+        if attempt.phase.batch is not None:
             self._collector.add(held, attempt)
         else:
-            work = self._execute_transactional if phase.transactional else self._execute
+            work = self._execute_transactional if attempt.phase.transactional else self._execute
             attempt.task = self._loop.create_task(work(held, attempt))
+
+    async def _begin_on_record(self, held: Held, attempt: Attempt) -> None:
+        """A worker of this run has died, perhaps of this very phase: if it does so again, the attempt must have counted."""
+        while not attempt.recorded or held.saving is not None:
+            if held.saving is None:
+                held.record_starts = True
+                self._mark(held)
+            await held.next_saved()
+        self._begin(held, attempt)
 
     @_reported
     def _record_starts(self) -> None:

@@ -129,6 +129,9 @@ class WorkerRow:
     holds: int = 0
 
 
+#: What a run's epoch rises by when its worker died; a run that was handed over in good order is one epoch further.
+DEATH = 1 << 16
+
 OutputKey = tuple[str, str, Scope, int]  # run, phase, scope, version
 
 

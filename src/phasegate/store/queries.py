@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from phasegate.store import rows
+from phasegate.store.base import DEATH
 from phasegate.store.tables import phase_runs, runs, workers
 
 AnyOf = Callable[[Any, Any], sa.ColumnElement[bool]]
@@ -22,6 +23,7 @@ class Queries:
         known = any_of(runs.c.flow + "@" + sa.cast(runs.c.version, sa.String), sa.bindparam("flows"))
         raised = {"epoch": runs.c.epoch + 1}
         freed = sa.update(runs).values(worker=None, **raised)
+        bereft = sa.update(runs).values(worker=None, epoch=runs.c.epoch + DEATH)
 
         self.due = (
             sa.select(runs.c.id).where(free, runs.c.due_at <= now, known).order_by(runs.c.due_at)
@@ -37,10 +39,10 @@ class Queries:
         self.take = (
             sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
         )
-        self.free_of_dead = freed.where(any_of(runs.c.worker, sa.bindparam("dead")))
+        self.free_of_dead = bereft.where(any_of(runs.c.worker, sa.bindparam("dead")))
         self.free_some = freed.where(any_of(runs.c.id, ids), runs.c.worker == sa.bindparam("holder"))
         registered = sa.select(workers.c.id)
-        self.free_of_unknown = freed.where(runs.c.worker.is_not(None), runs.c.worker.not_in(registered))
+        self.free_of_unknown = bereft.where(runs.c.worker.is_not(None), runs.c.worker.not_in(registered))
         self.free_all = freed.where(runs.c.worker == sa.bindparam("holder"))
         self.bury = sa.delete(workers).where(any_of(workers.c.id, sa.bindparam("dead")))
         self.latest = (

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from phasegate.core.run import Run
 from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, StoreError, UnknownName
@@ -223,6 +222,8 @@ class SqlStore(ABC):
             raise WriteFailed(error) from error
 
     def transact(self, work: Callable[[Any], tuple[Append, Any]], projections: Sequence[Projection] = ()) -> Any:
+        from sqlalchemy.orm import Session  # a fifth of SQLAlchemy's import time, for the few who use it
+
         try:
             with self.writing() as connection, Session(connection, join_transaction_mode="create_savepoint") as session:
                 append, result = work(session)

@@ -26,7 +26,6 @@ from phasegate.store.version import HEAD, VERSION_TABLE
 BUSY_SECONDS = 30.0
 
 _PRAGMAS = (
-    "journal_mode=WAL",  # readers and the one writer do not wait for each other
     "synchronous=FULL",  # a commit that was answered is on disk
     f"busy_timeout={int(BUSY_SECONDS * 1000)}",
     "foreign_keys=ON",
@@ -67,6 +66,7 @@ class SQLiteStore(SqlStore):
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         connection.execute(f"PRAGMA busy_timeout={int(self._busy * 1000)}")
+        _use_log(connection)
 
     # --- the file ---
 
@@ -161,6 +161,20 @@ class SQLiteStore(SqlStore):
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         return explain_error(self.path, str(error.orig))
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Write ahead: readers and the one writer do not wait for each other. A property of the file, not of the connection."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        # For this one change SQLite does not wait when another process is making it too, so wait until the file is free.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
 
 
 def _begin(connection: sa.Connection) -> None:
