@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from phasegate import Engine, Flow, Phase, PhaseRun, Run, Subject
 from phasegate.core import facts as f
 from phasegate.core.state import fold
+from phasegate.runtime.worker import Worker
 
 ACME = Subject("company", "acme")
 
@@ -69,3 +71,13 @@ def assert_sound(engine: Engine, runs: Sequence[Run]) -> None:
         assert fold(log).but(epoch=present.epoch) == present
         ended = [(x.phase, x.scope, x.attempt) for x in log if isinstance(x, f.AttemptSucceeded)]
         assert len(ended) == len(set(ended))
+
+
+def serve(engine: Engine, body: Callable[[Worker], Any], **options: Any) -> None:
+    """Run ``body`` in a thread while a worker of the engine serves; an exception of either is raised."""
+
+    async def serving() -> None:
+        async with engine.worker(**options) as worker:
+            await asyncio.to_thread(body, worker)
+
+    asyncio.run(serving())

@@ -31,19 +31,8 @@ from phasegate.runtime.held import Held
 from phasegate.runtime.worker import Worker
 from phasegate.testing import FakeClock, Scripted, temporary_engine
 from tests.runtime import program
-from tests.runtime.flows import ACME, assert_sound, facts, finished, flow, kinds, one, subjects
+from tests.runtime.flows import ACME, assert_sound, facts, finished, flow, kinds, one, serve, subjects
 from tests.waiting import wait_for
-
-
-def serve(engine: Engine, body: Callable[[Worker], Any], **options: Any) -> None:
-    """Run ``body`` in a thread while a worker of the engine serves; an exception of either is raised."""
-
-    async def serving() -> None:
-        async with engine.worker(**options) as worker:
-            await asyncio.to_thread(body, worker)
-
-    asyncio.run(serving())
-
 
 # --- a service ------------------------------------------------------------------------------------------------------
 

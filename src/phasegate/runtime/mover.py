@@ -57,16 +57,16 @@ def _reported(method: Callable[Concatenate[Any, P], None]) -> Callable[Concatena
 class Mover:
     """The runs in memory. ``changed`` is called whenever the worker should look whether it can do more.
 
-    ``failure`` is a defect: nothing here can be relied on any more. ``trouble`` is the last error of the database; what it
-    concerned will be tried again.
+    ``report`` when the database failed; what that concerned is tried again. ``failure`` is a defect: nothing here can be
+    relied on any more.
     """
 
     def __init__(
         self, store: Store, journal: Journal, registry: Registry, *, worker: str, services: Services, concurrency: int,
-        threads: int, changed: Callable[[], None],
+        threads: int, changed: Callable[[], None], report: Callable[[Exception], None],
     ) -> None:  # fmt: skip
         self._store, self._journal, self._registry = store, journal, registry
-        self._worker, self._services, self._changed = worker, services, changed
+        self._worker, self._services, self._changed, self._report = worker, services, changed, report
         self._projecting = bool(journal.projections)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="phasegate-phase")
         # Of their own: that a run was paused must be read while phases occupy all of the other threads.
@@ -85,7 +85,6 @@ class Mover:
         self.accepting = True
         self.next_due: datetime | None = None
         self.failure: Exception | None = None
-        self.trouble: Exception | None = None
 
     # --- what the worker asks ---
 
@@ -325,6 +324,7 @@ class Mover:
                 values = await self._loop.run_in_executor(self._readers, self._store.outputs, keys)
             except StoreError as error:  # not the attempt's fault
                 self._report(error)
+                self._changed()
                 await asyncio.sleep(TRY_AGAIN)
                 continue
             for (run_id, phase, scope, version), value in values.items():
@@ -465,14 +465,10 @@ class Mover:
         held.one_by_one = True
         self._adopt(held, held.run)
 
-    def _report(self, error: Exception, **values: Any) -> None:
-        self.trouble = error
-        announce("store.trouble", worker=self._worker, error=str(error), **values)
-        self._changed()
-
     def _try_again(self, helds: Sequence[Held], error: Exception) -> None:
         """The database failed: say so, and go on from what it holds after a while."""
-        self._report(error, runs=len(helds))
+        self._report(error)
+        self._changed()
         self._loop.call_later(TRY_AGAIN, lambda: self._background(self._reload(helds)))
 
     async def _reload(self, helds: Sequence[Held]) -> None:

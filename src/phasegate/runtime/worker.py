@@ -51,6 +51,8 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         #: Whether ``run`` has returned: by ``stop``, or because it failed.
         self.ended = False
+        #: The last error of the database, as a sign for whoever watches; what it concerned is tried again.
+        self.trouble: Exception | None = None
         self._look, self._stopping = True, False
         self._left_behind = False  # runs that an earlier ``run`` could not give back
         self._news: object = None
@@ -59,10 +61,11 @@ class Worker:
     async def run(self, *, until: Callable[[], bool] | None = None, until_idle: bool = False) -> None:
         """Work until stopped; with ``until_idle`` until nothing is left that could be done now."""
         self._woken = asyncio.Event()
-        self._look, self.ended = True, False
+        self._look, self.ended, self.trouble = True, False, None
         self._mover = Mover(
             self._store, self._journal, self._registry, worker=self.id, services=self._services,
             concurrency=self.limits.concurrency, threads=self.limits.threads, changed=self._woken.set,
+            report=self._report,
         )  # fmt: skip
         self._loop = asyncio.get_running_loop()  # last: who sees it set may use the rest
         listening = asyncio.create_task(self._listen())
@@ -88,7 +91,7 @@ class Worker:
         try:
             return await self._step(until_idle=False)
         except StoreError as error:
-            announce("store.trouble", worker=self.id, error=str(error))
+            self._report(error)
             self._look = True
             await asyncio.sleep(self.limits.poll)
             return False
@@ -97,8 +100,8 @@ class Worker:
         """Do what can be done now, then wait for something to change. True when there is nothing to wait for."""
         mover = self._mover
         self._woken.clear()
-        if mover.failure or (mover.trouble and until_idle):
-            raise mover.failure or mover.trouble  # type: ignore[misc]  # one of them is an error
+        if mover.failure or (self.trouble and until_idle):
+            raise mover.failure or self.trouble  # type: ignore[misc]  # one of them is an error
         if self._look and self._has_room():
             await self._claim()
         if not self._look and mover.only_batches_wait:
@@ -178,7 +181,7 @@ class Worker:
             try:
                 self._journal.call(lambda: self._store.retire(self.id)).result()
             except StoreError as error:  # then they wait for it after all
-                announce("store.trouble", worker=self.id, error=str(error))
+                self._report(error)
             self._lease_until = None
 
     # --- lease and news ---
@@ -214,7 +217,7 @@ class Worker:
                         rounds = 0
                         self._mover.refresh_outdated(await asyncio.to_thread(self._store.held, self.id))
             except Exception as error:  # whatever it is: without this task the lease would pass
-                announce("store.trouble", worker=self.id, error=str(error))
+                self._report(error)
 
     async def _hand_back(self, clean: bool) -> None:
         """Give back what is held; after an error everything that the database says is held."""
@@ -227,7 +230,11 @@ class Worker:
                 await self._call(lambda: self._store.release(self.id, kept))
         except StoreError as error:
             self._left_behind = True
-            announce("store.trouble", worker=self.id, error=str(error))
+            self._report(error)
+
+    def _report(self, error: Exception) -> None:
+        self.trouble = error
+        announce("store.trouble", worker=self.id, error=str(error))
 
     async def _call(self, work: Callable[[], Any]) -> Any:
         return await asyncio.wrap_future(self._journal.call(work))

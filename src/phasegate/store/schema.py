@@ -24,7 +24,7 @@ def found_version(connection: sa.Connection) -> str | None:
     version = None
     if VERSION_TABLE in tables:
         version = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
-    if version is None and any(name.startswith(PREFIX) for name in tables):
+    if version is None and any(name.startswith(PREFIX) and name != VERSION_TABLE for name in tables):
         raise SchemaMismatch("the database has tables of phasegate without a version", hint="restore it from a backup")
     return None if version is None else str(version)
 

@@ -85,6 +85,9 @@ FILES: dict[str, Callable[[Path], object]] = {
     "huge cell": _huge_cell,
     "open quote": lambda path: path.write_text('company,employees\n"Acorn Works,100\nBirch Works,200\n'),
     "nuls": lambda path: path.write_bytes(b"company,employees\nAcorn\0Works,100\n"),
+    "duplicate ids": lambda path: path.write_text(
+        "company_unique_id,company\n04.04.02.04.30000.007,Acorn Works\n04.04.02.04.30000.007,Birch Works\n"
+    ),
     "wrong encoding": lambda path: path.write_bytes(b"\xff\xfecompany,employees\n"),
 }
 
@@ -105,16 +108,6 @@ def test_a_bad_file_of_people_leaves_the_companies_alone(loaded: Path, tmp_path:
     before = tables_of(loaded)
     refused("load", "--companies", "more.csv", "--people", "people.csv", database=loaded, cwd=tmp_path)
     assert tables_of(loaded) == before
-
-
-def test_duplicate_ids_are_counted_and_loaded_once(tmp_path: Path) -> None:
-    (tmp_path / "twice.csv").write_text(
-        "company_unique_id,company\n04.04.02.04.30000.007,Acorn Works\n04.04.02.04.30000.007,Birch Works\n"
-    )
-    done = outreach("load", "--companies", "twice.csv", "--json", cwd=tmp_path, database=tmp_path / "o.db")
-    assert done.returncode == 0, done.stderr
-    assert len(rows_of(tmp_path / "o.db")) == 1
-    assert '"duplicate_rows": 1' in done.stdout
 
 
 def test_an_encoding_of_office_programs_is_read(tmp_path: Path) -> None:
@@ -159,13 +152,15 @@ def test_database_of_a_newer_schema(loaded: Path, tmp_path: Path) -> None:
     assert tables_of(copy) == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for the superuser")
 def test_database_that_may_not_be_written(loaded: Path, tmp_path: Path) -> None:
     copy = copied(loaded, tmp_path)
     copy.chmod(0o444)
     tmp_path.chmod(0o555)
     try:
-        assert "cannot be" in refused("1", "--state", "WV", database=copy, cwd=tmp_path)
+        if os.access(copy, os.W_OK):  # the superuser may write all of it: then the phase simply does its work
+            assert outreach("1", "--state", "WV", cwd=loaded.parent, database=copy).returncode == 0
+        else:
+            assert "cannot be" in refused("1", "--state", "WV", database=copy, cwd=loaded.parent)
     finally:
         tmp_path.chmod(0o755)
 

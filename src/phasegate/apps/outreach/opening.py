@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from phasegate import database as databases
 
@@ -61,6 +62,7 @@ def current_engine() -> Engine:
     with _opening:
         if key not in _opened:
             _opened[key] = open_engine()
+            atexit.register(_opened[key].close)  # so that the file is left in order
         return _opened[key]
 
 
@@ -87,9 +89,3 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def sink_beside(engine_or_path: Any) -> Path:
-    """Where the files of the outbox stand by default: ``outbox`` beside the database file."""
-    path = databases.path(str(engine_or_path))
-    return (path.parent if path is not None else Path()) / "outbox"
