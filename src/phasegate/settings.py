@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from phasegate.errors import InputError
 
 
 class Settings(BaseSettings):
@@ -18,3 +20,12 @@ class Settings(BaseSettings):
     threads: int = Field(default=16, ge=1)
     lease: float = Field(default=15.0, gt=0)
     busy: float = Field(default=30.0, gt=0)
+
+
+def from_environment() -> Settings:
+    """The settings as they are outside. Raises ``InputError`` naming the variables that make no sense."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"PHASEGATE_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+        raise InputError("; ".join(wrong)) from error

@@ -20,15 +20,14 @@ from phasegate.engine import Engine
 from phasegate.errors import Fatal
 from phasegate.registry import Registry
 from phasegate.runtime.context import Context
+from phasegate.store.base import Store
 
 
 class FakeClock:
     """A clock that stands still until it is told to move; call it for the time, aware UTC. Safe to use from any thread."""
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
-        if start.tzinfo is None:
-            raise ValueError("a clock needs a time with zone")
-        self._now = start.astimezone(UTC)
+        self._now = _utc(start)
         self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
@@ -45,12 +44,24 @@ class FakeClock:
     def reach(self, at: datetime) -> datetime:
         """Move on to ``at``, unless it is past already; returns the time."""
         with self._lock:
-            self._now = max(self._now, at.astimezone(UTC))
+            self._now = max(self._now, _utc(at))
+            return self._now
+
+    def set(self, at: datetime) -> datetime:
+        """Make it ``at``, be that later or earlier: the clocks of machines are put back too. Returns the time."""
+        with self._lock:
+            self._now = _utc(at)
             return self._now
 
 
+def _utc(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError(f"a clock needs a time with zone, not {at.isoformat()}")
+    return at.astimezone(UTC)
+
+
 def drain(
-    engine: Engine, *, until: Callable[[], bool] | None = None, clock: FakeClock | None = None, limit: int = 1000
+    engine: Engine, clock: FakeClock | None = None, *, until: Callable[[], bool] | None = None, limit: int = 1000
 ) -> None:
     """Run everything that can run; with the engine's ``FakeClock``, also what becomes due later, jumping from time to time.
 
@@ -115,23 +126,31 @@ class Scripted:
 class CrashPoint:
     """Kills this process with SIGKILL just before the engine's store executes its ``statement``-th statement.
 
-    With ``commit`` instead, just before the so-many-th commit. Counting begins when the crash point is made; without a number
-    it only counts, in ``statements`` and ``commits``. Nothing of Python's own tidying up happens: use it in a subprocess.
+    With ``commit`` instead, just before the so-many-th commit. With ``after`` the statement or commit is still done, and
+    the process dies just before the one that follows. Counting begins when the crash point is made; without a number it
+    only counts, in ``statements`` and ``commits``. Nothing of Python's own tidying up happens: use it in a subprocess. A
+    ``Store`` in the place of the engine lets one die while tables are created.
     """
 
-    def __init__(self, engine: Engine, *, statement: int | None = None, commit: int | None = None) -> None:
-        self.statement, self.commit = statement, commit
+    def __init__(
+        self, engine: Engine | Store, *, statement: int | None = None, commit: int | None = None, after: bool = False
+    ) -> None:
+        self.statement, self.commit, self.after = statement, commit, after
         self.statements = self.commits = 0
+        self._last = False  # whether the next statement is the one that is not reached
         self._lock = threading.Lock()
-        engine.store.trace(self._count)
+        store = engine.store if isinstance(engine, Engine) else engine
+        store.trace(self._count)
 
     def _count(self, text: str) -> None:
         with self._lock:
+            committing = text.upper() == "COMMIT"
             self.statements += 1
-            self.commits += text.upper() == "COMMIT"
-            fatal = self.statements == self.statement or (text.upper() == "COMMIT" and self.commits == self.commit)
-        if fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.commits += committing
+            met = self.statements == self.statement or (committing and self.commits == self.commit)
+            if self._last or (met and not self.after):
+                os.kill(os.getpid(), signal.SIGKILL)
+            self._last = met
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 from phasegate import Batch, Context, Engine, Gate, Limits, NotAllowed, Outcome, Phase, PhaseStatus, RunStatus
 from phasegate.core import facts as f
 from phasegate.testing import Scripted, temporary_engine
-from tests.runtime.flows import ACME, ENTER, assert_sound, entries, facts, flow, kinds, metadata, one
+from tests.runtime.flows import ACME, ENTER, assert_sound, entries, facts, flow, kinds, metadata, one, outcome
 from tests.waiting import wait_for
 
 
@@ -278,3 +278,36 @@ def test_many_pauses_and_resumes_lose_nothing() -> None:
         assert engine.get(run.id).status is RunStatus.SUCCEEDED
         assert len(engine.outputs(run.id)["work"]) == 40
         assert_sound(engine, [run])
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+def test_a_phase_that_gives_no_sign_of_life_is_given_up(kind: str) -> None:
+    told = threading.Event()
+
+    async def silent(ctx: Context) -> str:
+        ctx.heartbeat()
+        await asyncio.Event().wait()
+        return "never"
+
+    def stubborn(ctx: Context) -> str:
+        ctx.heartbeat()
+        while not ctx.cancelled:
+            told.wait(0.01)
+        return "too late"
+
+    with temporary_engine(one(silent if kind == "async" else stubborn, silence=0.1)) as engine:
+        ended = outcome(engine)
+    assert (ended.status, ended.reason) == (
+        PhaseStatus.FAILED, "TimedOut: gave no sign of life for 0.1 seconds"
+    )  # fmt: skip
+
+
+def test_heartbeats_keep_a_slow_phase_alive() -> None:
+    async def slow(ctx: Context) -> str:
+        for _ in range(10):
+            await asyncio.sleep(0.05)
+            ctx.heartbeat()
+        return "done"
+
+    with temporary_engine(one(slow, silence=0.3)) as engine:
+        assert outcome(engine).status is PhaseStatus.SUCCEEDED

@@ -207,7 +207,7 @@ def test_a_database_that_is_damaged_says_so(database: Path) -> None:
 def test_what_is_under_way_when_the_lock_comes_is_not_done_twice(database: Path) -> None:
     calls: list[str] = []
     phases = flow(
-        Phase("first", lambda ctx: calls.append(f"first {ctx.subject.id}")),
+        Phase("first", lambda ctx: calls.append(ctx.subject.id)),
         Phase("second", Scripted(2), needs=("first",)),
     )
     with Engine(f"sqlite:///{database}", Registry(phases), limits=Limits(grace=0.2)) as engine:

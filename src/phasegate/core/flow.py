@@ -85,8 +85,9 @@ class Phase:
     ``needs`` names the phases that must settle first; ``after`` those it waits for only when the run aims at them too;
     ``each`` repeats the phase once per item of that phase's output;
     ``when`` maps a phase above to the outcome words that let this one run (otherwise it is skipped); ``redo`` maps an own
-    outcome to the phase that is reset, with everything downstream of it, at most ``rounds`` times. ``timeout`` and
-    ``expects`` are seconds. ``compensate`` undoes the phase when the run fails or is cancelled later. ``transactional``
+    outcome to the phase that is reset, with everything downstream of it, at most ``rounds`` times. ``timeout``,
+    ``silence`` (how long the function may go without a heartbeat) and ``expects`` are seconds.
+    ``compensate`` undoes the phase when the run fails or is cancelled later. ``transactional``
     gives the function a session whose transaction also records the completion. ``reports_failure`` says that a returned
     mapping such as ``{"status": "failed"}`` or ``{"error": ...}`` is a failure.
     """
@@ -102,6 +103,7 @@ class Phase:
     rounds: int = 3
     retry: Retry = Retry()
     timeout: float | None = None
+    silence: float | None = None
     batch: Batch | None = None
     gate: Gate | None = None
     compensate: Handler | None = None
@@ -282,6 +284,8 @@ def _phase_problems(phase: Phase) -> Iterable[str]:
         yield f"{said} must have either a function (run) or a gate"
     if phase.timeout is not None and phase.timeout <= 0:
         yield f"{said}: timeout must be more than 0 seconds"
+    if phase.silence is not None and phase.silence <= 0:
+        yield f"{said}: silence must be more than 0 seconds"
     if phase.retry.attempts < 1:
         yield f"{said}: retry.attempts counts the first attempt, so it is 1 or more"
     if phase.batch and phase.batch.size < 1:
@@ -297,8 +301,8 @@ def _phase_problems(phase: Phase) -> Iterable[str]:
 
 
 def _gate_problems(said: str, phase: Phase, gate: Gate) -> Iterable[str]:
-    if phase.batch or phase.transactional or phase.timeout or phase.compensate:
-        yield f"{said} is a gate: batch, transactional, timeout and compensate are for functions"
+    if phase.batch or phase.transactional or phase.timeout or phase.silence or phase.compensate:
+        yield f"{said} is a gate: batch, transactional, timeout, silence and compensate are for functions"
     if gate.quorum < 1:
         yield f"{said}: quorum must be 1 or more"
     if gate.deadline is not None and gate.deadline <= 0:

@@ -51,8 +51,8 @@ def _from_environment(
 ) -> tuple[Any, str, Limits, float | None]:
     if not any(name.startswith("PHASEGATE_") for name in os.environ):  # nothing to read: spare the import
         return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits(), None
-    from phasegate.settings import Settings
+    from phasegate.settings import from_environment
 
-    settings = Settings()
+    settings = from_environment()
     found = Limits(concurrency=settings.concurrency, threads=settings.threads, lease=settings.lease)
     return database or settings.database, tenant or settings.tenant, limits or found, settings.busy

@@ -67,7 +67,7 @@ class Context:
     session: Any = None
     writes: list[Write] = field(default_factory=list)
     _stopped: bool = False
-    beat_at: datetime | None = None
+    on_beat: Callable[[], None] | None = None
 
     @property
     def tenant(self) -> str:
@@ -122,8 +122,10 @@ class Context:
         self.writes.append(Write(statement, params))
 
     def heartbeat(self) -> None:
-        """Say that the phase is alive; raises ``Stopped`` when the attempt was given up."""
-        self.beat_at = self.now()
+        """Say that the phase is alive, which a phase with ``silence`` must do in time; raises ``Stopped`` when the attempt was
+        given up."""
+        if self.on_beat is not None:
+            self.on_beat()
         if self._stopped:
             raise Stopped
 

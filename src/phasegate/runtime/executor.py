@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import traceback
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +58,7 @@ async def _call(phase: Phase, contexts: Sequence[Context], argument: Any, thread
     loop, began = asyncio.get_running_loop(), asyncio.Event()
 
     def plain() -> Any:
-        if phase.timeout is not None:
+        if _limited(phase):
             loop.call_soon_threadsafe(began.set)
         try:
             return function(argument)
@@ -65,29 +66,58 @@ async def _call(phase: Phase, contexts: Sequence[Context], argument: Any, thread
             raise RuntimeError("the function raised StopIteration") from error
 
     future = loop.run_in_executor(threads, plain)
-    if phase.timeout is not None:
+    if _limited(phase):
         await began.wait()  # the time a function waits for a free thread is not its own
     return await _within(phase, contexts, future)
 
 
 async def _within(phase: Phase, contexts: Sequence[Context], awaitable: Awaitable[Any]) -> Any:
-    """Wait at most ``phase.timeout`` seconds. An async function is cancelled; a thread cannot be: it is told by
-    ``ctx.cancelled`` and left alone, and its late answer goes nowhere."""
-    if phase.timeout is None:
+    """Wait at most ``phase.timeout`` seconds, and ``phase.silence`` since the last heartbeat. An async function is cancelled;
+    a thread cannot be: it is told by ``ctx.cancelled`` and left alone, and its late answer goes nowhere."""
+    if not _limited(phase):
         return await awaitable
     try:
-        async with asyncio.timeout(phase.timeout) as limit:
+        async with asyncio.timeout(phase.timeout) as limit, asyncio.timeout(phase.silence) as quiet:
+            _listen(phase, contexts, quiet)
             return await awaitable
     except TimeoutError:
-        if not limit.expired():
+        if not (limit.expired() or quiet.expired()):
             raise
         for context in contexts:
             context.stop()
-        raise TimedOut(f"took longer than {phase.timeout:g} seconds") from None
+        said = (
+            f"took longer than {phase.timeout:g}" if limit.expired() else f"gave no sign of life for {phase.silence:g}"
+        )
+        raise TimedOut(f"{said} seconds") from None
+
+
+def _limited(phase: Phase) -> bool:
+    return phase.timeout is not None or phase.silence is not None
+
+
+def _listen(phase: Phase, contexts: Sequence[Context], quiet: asyncio.Timeout) -> None:
+    """Have every heartbeat put off the end of the function's patience; in a batch one speaks for all."""
+    silence = phase.silence
+    if silence is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def prolong() -> None:
+        if not quiet.expired() and quiet.when() is not None:
+            with contextlib.suppress(RuntimeError):  # a heartbeat that comes when the function is through
+                quiet.reschedule(loop.time() + silence)
+
+    for context in contexts:
+        context.on_beat = lambda: _tell(loop, prolong)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits for the function any more
+        loop.call_soon_threadsafe(what)
 
 
 class TimedOut(TimeoutError):
-    """The phase took longer than its timeout."""
+    """The phase took longer than its timeout, or gave no sign of life."""
 
 
 def settle(flow: Flow, phase: Phase, context: Context, result: Any, now: datetime) -> Ending:
@@ -97,9 +127,8 @@ def settle(flow: Flow, phase: Phase, context: Context, result: Any, now: datetim
         if isinstance(value, BaseException):
             return Ending(_failure(phase, context, value, now))
         return _success(flow, phase, context, value, now)
-    except (
-        Exception
-    ) as error:  # no JSON form, items without distinct ids, an outcome that is no word: the function's fault
+    except Exception as error:
+        # It has no JSON form, items without distinct ids, an outcome that is no word: the function's fault.
         return Ending(_failure(phase, context, Fatal(_said(error)), now))
 
 

@@ -28,12 +28,13 @@ _TABLES_WITH_NUMBERS = {"pipeline_events", "pipeline_errors", "audit_log", "erro
                         "email_verification", "company_raw_intake", "people_raw_intake"}  # fmt: skip
 
 
-def outreach(*words: str, cwd: Path, database: Path | str | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+def outreach(
+    *words: str, cwd: Path, database: Path | str | None = None, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """`python -m phasegate.apps.outreach ...` in a directory, with nothing of this process's settings."""
     command = [sys.executable, "-m", "phasegate.apps.outreach", *words]
-    return subprocess.run(
-        command, cwd=cwd, env=environment(database), capture_output=True, text=True, timeout=100, **more
-    )
+    own = environment(database) | dict(settings or {})
+    return subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, timeout=100)
 
 
 def environment(database: Path | str | None = None) -> dict[str, str]:

@@ -24,8 +24,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "outreach.db"
 
 
-def refused(*words: str, database: Path, cwd: Path, code: int = 2) -> str:
-    done = outreach(*words, cwd=cwd, database=database)
+def refused(*words: str, database: Path, cwd: Path, code: int = 2, **settings: str) -> str:
+    done = outreach(*words, cwd=cwd, database=database, settings=settings)
     assert done.returncode == code, (done.stdout, done.stderr)
     lines = done.stderr.splitlines()
     assert lines[0].startswith("error: ")
@@ -170,11 +170,7 @@ def test_database_locked_by_another_process(loaded: Path, tmp_path: Path) -> Non
     before: Tables = tables_of(copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        os.environ["PHASEGATE_BUSY"] = "0.5"
-        try:
-            assert "locked" in refused("1", "--state", "WV", database=copy, cwd=tmp_path)
-        finally:
-            del os.environ["PHASEGATE_BUSY"]
+        assert "locked" in refused("1", "--state", "WV", database=copy, cwd=tmp_path, PHASEGATE_BUSY="0.5")
     assert tables_of(copy) == before
 
 

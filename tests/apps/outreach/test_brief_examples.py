@@ -26,10 +26,16 @@ PRINTS = {
     "retry_failed_phase": ("", ""),
     "standard_execution": ("   Valid: 0\n   Invalid: 0", "✅ Phase 1.1 completed successfully"),
     "retry_pattern": ("✅ Retry succeeded", "✅ Retry succeeded"),
-    "sequence_execution": ("✅ Phase 3: Outreach Readiness Evaluation", "✅ Phase 1.1: Phase 1b: People Validation Trigger"),
+    "sequence_execution": (
+        "✅ Phase 3: Outreach Readiness Evaluation",
+        "✅ Phase 1.1: Phase 1b: People Validation Trigger",
+    ),
     "phase_status_query": ("", ""),
     "example_1_company_validation": ("✅ Company is valid", "✅ Company is valid"),
-    "example_2_people_validation": ("   Total: 0\n   Valid: 0\n   Invalid: 0\n   Routed to Sheets: 0", "✅ Phase 1.1 completed"),
+    "example_2_people_validation": (
+        "   Total: 0\n   Valid: 0\n   Invalid: 0\n   Routed to Sheets: 0",
+        "✅ Phase 1.1 completed",
+    ),
     "example_3_readiness": ("   Ready: 0\n   Not Ready: 0", "✅ Phase 3 completed"),
     "example_4_full_sequence": ("✅ Phase 1: Company Validation", "✅ Phase 3: Outreach Readiness Evaluation"),
     "phase_execution_errors": ("", ""),
@@ -49,7 +55,7 @@ def demo_databases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 def run_example(source: str, database: Path, folder: Path) -> str:
     program = folder / "example.py"
     program.write_text(source, encoding="utf-8")
-    settings = environment(database) | {"PYTHONPATH": str(EXAMPLES), "PYTHONIOENCODING": "utf-8"}
+    settings = environment(database) | {"PYTHONPATH": str(EXAMPLES.parents[3]), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, str(program)], env=settings, cwd=folder, capture_output=True, encoding="utf-8", timeout=100
     )
@@ -58,7 +64,7 @@ def run_example(source: str, database: Path, folder: Path) -> str:
 
 
 def test_every_example_is_here() -> None:
-    assert NAMES == sorted(PRINTS)
+    assert sorted(PRINTS) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +73,9 @@ def test_example_as_written(name: str, demo_databases: tuple[Path, Path], tmp_pa
     assert PRINTS[name][0] in run_example(source, demo_databases[0], tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if '"WV"' in (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")])
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if '"WV"' in (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")]
+)
 def test_example_for_a_state_that_has_companies(name: str, demo_databases: tuple[Path, Path], tmp_path: Path) -> None:
     source = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").replace('"WV"', f'"{STATE_WITH_COMPANIES}"')
     said = run_example(source, demo_databases[1], tmp_path)

@@ -154,7 +154,9 @@ def test_demo_twice_and_the_commands_it_prints(tmp_path: Path) -> None:
         done = subprocess.run(shlex.split(command), cwd=tmp_path, env=environment(), capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, ""), command
     assert tables_of(tmp_path / "demo" / "outreach.db") == before
-    assert "waiting for" in subprocess.run(shlex.split(commands[0]), cwd=tmp_path, capture_output=True, text=True).stdout
+    assert (
+        "waiting for" in subprocess.run(shlex.split(commands[0]), cwd=tmp_path, capture_output=True, text=True).stdout
+    )
 
 
 def test_demo_s_numbers_add_up(tmp_path: Path) -> None:

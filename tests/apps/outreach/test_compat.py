@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from phasegate import Context, Engine, Registry
-from phasegate.apps.outreach import compat, use_engine
+from phasegate.apps.outreach import use_engine
+from phasegate.apps.outreach.catalogue import CATALOGUE
 from phasegate.apps.outreach.compat import (
     ExecutorConfig,
     configure,
@@ -29,6 +30,7 @@ from phasegate.apps.outreach.compat import (
 )
 from phasegate.apps.outreach.enrichment import offline_tiers
 from phasegate.apps.outreach.flow import ORPHANS, OUTREACH, build_registry
+from phasegate.apps.outreach.opening import current_engine
 from phasegate.apps.outreach.outbox import OUTBOX, FileSink
 from phasegate.apps.outreach.projection import project
 from phasegate.apps.outreach.recording import PhaseStatistics, RecordingSwitches, safe
@@ -78,7 +80,9 @@ def log(engine: Engine, number: int = 1) -> list[tuple[float, str]]:
 
 
 def phase_of(engine: Engine, number: int = 1) -> Any:
-    found = engine.read("SELECT current_phase FROM company_master WHERE company_unique_id = :id", {"id": company_id(number)})
+    found = engine.read(
+        "SELECT current_phase FROM company_master WHERE company_unique_id = :id", {"id": company_id(number)}
+    )
     return found[0]["current_phase"]
 
 
@@ -134,7 +138,7 @@ def test_a_phase_has_one_identity_in_every_spelling(engine: Engine, spelling: ob
 
 
 def test_statistics_record_goes_from_running_to_its_end() -> None:
-    entry = compat.CATALOGUE.get(1)
+    entry = CATALOGUE.get(1)
     ran = PhaseStatistics(entry)
     assert (ran.to_dict()["status"], ran.to_dict()["completed_at"]) == ("running", None)
     ran.skip("not now")
@@ -212,14 +216,20 @@ def test_vector_scores(
     given |= {"linkedin_url": "https://linkedin.com/in/ellis-jarrow"} if linkedin else {}
     found = run_outreach_phase(5, {"person": given, "company": {"employee_count": employees}})["result"]
     assert (found["score"], found["category"]) == (score, category)
-    decided = run_outreach_phase(6, {"person": {**given, "bit_score": score}, "company": {"company_name": "A"}})["result"]
+    decided = run_outreach_phase(6, {"person": {**given, "bit_score": score}, "company": {"company_name": "A"}})[
+        "result"
+    ]
     assert ("score" in decided.get("reason", "")) is not promoted
 
 
 def test_vector_sequence_on_a_fresh_company(engine: Engine) -> None:
     fill(engine, 1)
     results = run_phase_sequence([1, 1.1, 3], WV)
-    assert [(each["phase_id"], each["status"]) for each in results] == [(1, "complete"), (1.1, "complete"), (3, "complete")]
+    assert [(each["phase_id"], each["status"]) for each in results] == [
+        (1, "complete"),
+        (1.1, "complete"),
+        (3, "complete"),
+    ]
     assert log(engine) == [(0, "complete"), (1, "complete"), (1.1, "complete"), (3, "complete")]
     assert phase_of(engine) == 3
 
@@ -274,7 +284,10 @@ def test_vector_state_without_companies(engine: Engine, phase: float) -> None:
     add_people(engine, [person(99, "nowhere", "CEO")])
     result = run_outreach_phase(phase, {"state": "ZZ"})
     found = statistics(result)
-    assert next(found[name] for name in ("total", "total_entities", "total_checked", "total_evaluated") if name in found) == 0
+    assert (
+        next(found[name] for name in ("total", "total_entities", "total_checked", "total_evaluated") if name in found)
+        == 0
+    )
     assert not any(isinstance(value, list) and value for value in result["result"].values())
 
 
@@ -324,7 +337,9 @@ def test_guarantee_01_a_returned_error_is_a_failure(tmp_path: Path) -> None:
 def test_guarantee_02_every_missing_phase_is_named(engine: Engine) -> None:
     fill(engine, 1)
     assert run_outreach_phase(3, WV)["error_message"] == "Phase 3 requires Phase 1 and Phase 2 to be complete first"
-    assert run_outreach_phase(2.5, WV)["error_message"] == "Phase 2.5 requires Phase 1.5 and Phase 2 to be complete first"
+    assert (
+        run_outreach_phase(2.5, WV)["error_message"] == "Phase 2.5 requires Phase 1.5 and Phase 2 to be complete first"
+    )
     run_outreach_phase(1, WV)
     assert run_outreach_phase(3, WV)["error_message"] == "Phase 3 requires Phase 2 to be complete first"
 
@@ -642,7 +657,9 @@ def test_a_failed_execution_is_recorded(engine: Engine) -> None:
     assert rows(engine, "phase_execution", "status", "error_message") == [
         {"status": "failed", "error_message": "Phase 3 requires Phase 1 and Phase 2 to be complete first"}
     ]
-    assert [row["event_type"] for row in rows(engine, "audit_log") if row["component"] == "phase_executor"] == ["phase_failed"]
+    assert [row["event_type"] for row in rows(engine, "audit_log") if row["component"] == "phase_executor"] == [
+        "phase_failed"
+    ]
 
 
 def test_a_record_that_cannot_be_written_changes_no_outcome(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -698,7 +715,7 @@ def test_database_that_is_away_is_a_failed_result_that_can_be_retried(
     assert "is not a database" in caplog.text
     monkeypatch.setenv("PHASEGATE_DATABASE", f"sqlite:///{good}")
     assert statistics(retry_failed_phase(1, WV))["total"] == 1
-    compat.current_engine().close()
+    current_engine().close()
 
 
 # --- the others -----------------------------------------------------------------------------------------------------

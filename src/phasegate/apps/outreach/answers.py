@@ -42,7 +42,9 @@ def phases(*, check: bool = False) -> Answer:
     """All phases; with ``check`` also whether their code can be loaded."""
     entries = CATALOGUE.list_all()
     data: dict[str, Any] = {"phases": [entry.to_dict() for entry in entries], **CATALOGUE.status_summary()}
-    rows = [(e.number, e.phase_name, _ids(CATALOGUE.dependencies(e.phase_id)), e.status, e.description) for e in entries]
+    rows = [
+        (e.number, e.phase_name, _ids(CATALOGUE.dependencies(e.phase_id)), e.status, e.description) for e in entries
+    ]
     lines: tuple[str, ...] = ()
     if check:
         data["problems"] = CATALOGUE.self_check()
@@ -114,7 +116,9 @@ def failed(engine: Engine, days: float, *, solved: bool = False) -> Answer:
     rows = engine.read(reports.failures(engine.store.now(), tenant=engine.tenant, within=timedelta(days=days)))
     if not solved:
         open_ones = {row["log_id"] for row in engine.read("SELECT log_id FROM v_failed_phases")}
-        query = "SELECT log_id, company_unique_id, phase_id, completed_at FROM phase_completion_log WHERE status = 'failed'"
+        query = (
+            "SELECT log_id, company_unique_id, phase_id, completed_at FROM phase_completion_log WHERE status = 'failed'"
+        )
         kept = {
             (row["company_unique_id"], float(row["phase_id"]))
             for row in engine.read(query)

@@ -55,9 +55,7 @@ def check_keys(context: Mapping[str, Any], entries: Iterable[PhaseEntry]) -> Non
     )
 
 
-def ask(
-    entry: PhaseEntry, context: Mapping[str, Any], *, check_needs: bool = True, retrying: bool = False
-) -> Asked:
+def ask(entry: PhaseEntry, context: Mapping[str, Any], *, check_needs: bool = True, retrying: bool = False) -> Asked:
     """The record of a context for one phase; keys the phase does not accept are left out. Raises ``BadContext``."""
     given = {key: value for key, value in context.items() if key in entry.accepts}
     company = _one(given, "company", "company_id", "company_unique_id")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from phasegate import Subject, UnknownName, UsageError
@@ -120,7 +121,7 @@ class Catalogue:
     def validate_sequence(self, phase_ids: Sequence[object]) -> bool:
         """Whether the ids are strictly ascending; true for none. Raises ``UnknownPhase`` for ids that do not exist."""
         numbers = [self.get(each).phase_id for each in phase_ids]
-        return all(earlier < later for earlier, later in zip(numbers, numbers[1:], strict=False))
+        return all(earlier < later for earlier, later in pairwise(numbers))
 
     def sequence(self, phase_ids: Sequence[object]) -> list[PhaseEntry]:
         """The phases of a sequence. Raises ``UnknownPhase``, or ``WrongOrder`` when the ids are not strictly ascending."""
@@ -184,7 +185,7 @@ class Catalogue:
 
 def _problems(entries: Sequence[PhaseEntry]) -> Iterable[str]:
     ids = [entry.phase_id for entry in entries]
-    for earlier, later in zip(ids, ids[1:], strict=False):
+    for earlier, later in pairwise(ids):
         if earlier == later:
             yield f"phase {display_phase_id(later)} is there twice"
     for entry in entries:

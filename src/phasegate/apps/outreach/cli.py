@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
+import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from phasegate import UsageError
 from phasegate import database as databases
+from phasegate.apps.outreach import looking, showing
 from phasegate.cli import main as phasegate_main
 from phasegate.cli import output
 from phasegate.cli.session import Application, Database, Json, Session, Tenant, Verbose, command, prepare_logs
@@ -21,11 +22,7 @@ from phasegate.cli.session import Application, Database, Json, Session, Tenant, 
 if TYPE_CHECKING:
     from phasegate import Engine
     from phasegate.apps.outreach.answers import Answer, Sheet
-    from phasegate.apps.outreach.recording import PhaseStatistics
     from phasegate.apps.outreach.routing import Sink
-
-#: How many entries of a list people are shown.
-_SHOWN = 3
 
 State = Annotated[str | None, typer.Option("--state", metavar="CODE", help="Only companies of this state.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Do everything, keep nothing.")]
@@ -76,7 +73,7 @@ def everywhere(
 # --- phases ---------------------------------------------------------------------------------------------------------
 
 
-def run(
+def run(  # noqa: PLR0917 - called by name, for the options of a command line
     session: Session,
     words: Annotated[list[str], typer.Argument(metavar="PHASE...", help="Ids in ascending order, or one name.")],
     state: State = None,
@@ -107,7 +104,10 @@ def run(
         CATALOGUE.sequence(ids)
         ran = compat.run_sequence(ids, context, not keep_going, validate_deps=not no_deps)
     results = [each.to_result() for each in ran]
-    session.answer(results[0] if len(results) == 1 else results, *_told(ran, verbose=session.verbose))
+    session.answer(
+        results[0] if len(results) == 1 else results,
+        *(line for each in results for line in showing.result_lines(each, verbose=session.verbose)),
+    )
     _exit(any(each.status != "complete" for each in ran))
 
 
@@ -128,7 +128,7 @@ def retry(
     context = {key: value for key, value in given.items() if value is not None}
     with _engine(session) as engine, compat.using(engine):
         result = compat.retry_failed_phase(entry.phase_id, context, not no_deps)
-    session.answer(result, *_told_result(result, verbose=session.verbose))
+    session.answer(result, *showing.result_lines(result, verbose=session.verbose))
     _exit(result["status"] != "complete")
 
 
@@ -138,7 +138,9 @@ def everything(session: Session, state: State = None, dry_run: DryRun = False) -
 
     with _engine(session) as engine, compat.using(engine):
         result = compat.execute_all_implemented(state, dry_run)
-    rows = [(p["phase_id"], p["phase_name"], p["status"], p.get("error") or p.get("statistics")) for p in result["phases"]]
+    rows = [
+        (p["phase_id"], p["phase_name"], p["status"], p.get("error") or p.get("statistics")) for p in result["phases"]
+    ]
     session.answer(result, output.Table(("phase", "name", "status", "what came of it"), rows))
     _exit(result["failed"] > 0)
 
@@ -164,7 +166,9 @@ def load(
     session: Session,
     companies: Annotated[Path | None, typer.Option("--companies", metavar="CSV", help="A file of companies.")] = None,
     people: Annotated[Path | None, typer.Option("--people", metavar="CSV", help="A file of people.")] = None,
-    mapping: Annotated[Path | None, typer.Option("--mapping", metavar="JSON", help="Which column is which field.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", metavar="JSON", help="Which column is which field.")
+    ] = None,
     whole: Annotated[bool, typer.Option("--run", help="Take the companies through all phases as well.")] = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -204,7 +208,9 @@ def outbox(
     from phasegate.apps.outreach.outbox import deliver_outbox
 
     if action not in ("show", "deliver"):
-        raise UsageError(f"the outbox can be shown or delivered, not {action!r}", hint="phasegate outreach outbox deliver")
+        raise UsageError(
+            f"the outbox can be shown or delivered, not {action!r}", hint="phasegate outreach outbox deliver"
+        )
     directory = to or _outbox_beside(session)
     with _engine(session, sink=_sink(directory, url)) as engine:
         if action == "show":
@@ -232,16 +238,17 @@ def revalidate(
     tool = revalidation.revalidate_people if people else revalidation.revalidate
     with _engine(session) as engine:
         found = tool(engine, None if state.lower() == "all" else state, limit, dry_run=dry_run, output=report)
-    session.answer(found, _indented(found))
+    session.answer(found, showing.indented(found))
 
 
 def demo(
     session: Session,
-    data: Annotated[Path | None, typer.Option("--data", metavar="DIRECTORY", help="Where the example files are.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="DIRECTORY", help="Where the example files are.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with an empty database.")] = False,
 ) -> None:
     """Take the example companies through all phases; the database is demo/outreach.db."""
-    from phasegate.apps.outreach import showing
     from phasegate.apps.outreach.demo import DATABASE, next_commands, run_demo
 
     file = databases.path(session.database) if session.database else DATABASE
@@ -251,7 +258,7 @@ def demo(
         showing.only_errors()
     with showing.progress(quiet=session.json) as progress:
         report = run_demo(data, file, fresh=fresh, progress=progress)
-    commands = [f"  {each}" for each in next_commands(report, _program())]
+    commands = [f"  {each}" for each in next_commands(report, showing.program())]
     session.answer(showing.demo_data(report), *_parts(showing.demo_answer(report)), "", "Try next:", *commands)
 
 
@@ -269,78 +276,34 @@ def show_phases(
     _exit(bool(found.data.get("problems")))
 
 
-def status(session: Session) -> None:
-    """Say where the companies are, and what stopped them."""
-    from phasegate.apps.outreach import answers
+def _question(function: Callable[..., Answer]) -> Callable[..., None]:
+    """A question about the database as a command."""
+    # What it returns is evaluated nowhere: its name is known to the type checker only.
+    hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
+    function.__annotations__ = hints
+    asked = inspect.signature(function, eval_str=True)
 
-    with _engine(session) as engine:
-        _show(session, answers.status(engine))
+    def ask(session: Session, **values: Any) -> None:
+        with _engine(session) as engine:
+            _show(session, function(engine, **values))
 
-
-def companies(
-    session: Session,
-    phase: Annotated[str | None, typer.Option("--phase", help="Whose highest completed phase is this one.")] = None,
-    ready_for_3: Annotated[bool, typer.Option("--ready-for-3", help="That may do phase 3 now.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 20,
-) -> None:
-    """List companies by the phase they have completed."""
-    from phasegate.apps.outreach import answers
-
-    with _engine(session) as engine:
-        _show(session, answers.companies(engine, phase, ready_for_3=ready_for_3, limit=limit))
+    ask.__name__, ask.__doc__ = function.__name__, function.__doc__
+    first, *others = asked.parameters.values()
+    parameters = [first.replace(name="session", annotation=Session), *others]
+    ask.__signature__ = asked.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return ask
 
 
-def stuck(
-    session: Session,
-    hours: Annotated[float, typer.Option("--hours", min=0, max=1e6, help="For longer than so many hours.")] = 24.0,
-    phase: Annotated[str | None, typer.Option("--phase", help="Whose highest completed phase is this one.")] = None,
-) -> None:
-    """List companies that have completed nothing for a while."""
-    from phasegate.apps.outreach import answers
+_WORK: dict[str, Callable[..., None]] = {
+    "run": run, "load": load, "demo": demo, "retry": retry, "all": everything, "revalidate": revalidate, "outbox": outbox,
+}  # fmt: skip
+_QUESTIONS = (looking.status, looking.companies, looking.history, looking.why, looking.stuck, looking.failed)
 
-    with _engine(session) as engine:
-        _show(session, answers.stuck(engine, hours, phase))
-
-
-def failed(
-    session: Session,
-    days: Annotated[float, typer.Option("--days", min=0, max=1e5, help="Within so many days.")] = 7.0,
-    solved: Annotated[bool, typer.Option("--solved", help="Also those that succeeded later.")] = False,
-) -> None:
-    """List failures that wait for a retry."""
-    from phasegate.apps.outreach import answers
-
-    with _engine(session) as engine:
-        _show(session, answers.failed(engine, days, solved=solved))
-
-
-CompanyWords = Annotated[str, typer.Argument(metavar="COMPANY", help="The id or the name of a company.")]
-
-
-def history(session: Session, company: CompanyWords) -> None:
-    """Show every attempt of every phase of a company."""
-    from phasegate.apps.outreach import answers
-
-    with _engine(session) as engine:
-        _show(session, answers.history(engine, company))
-
-
-def why(session: Session, company: CompanyWords) -> None:
-    """Say why a company is where it is, and what could run now."""
-    from phasegate.apps.outreach import answers
-
-    with _engine(session) as engine:
-        _show(session, answers.why(engine, company))
-
-
-for function, title in (
-    (run, "run"), (load, None), (demo, None), (retry, None), (everything, "all"), (revalidate, None), (outbox, None),
-):  # fmt: skip
-    command(app, function, name=title, panel="Work")
-for function, title in (
-    (show_phases, "list"), (status, None), (companies, None), (history, None), (why, None), (stuck, None), (failed, None),
-):  # fmt: skip
-    command(app, function, name=title, panel="Look")
+for name, function in _WORK.items():
+    command(app, function, name=name, panel="Work")
+command(app, show_phases, name="list", panel="Look")
+for question in _QUESTIONS:
+    command(app, _question(question), panel="Look")
 
 
 # --- helpers --------------------------------------------------------------------------------------------------------
@@ -374,16 +337,6 @@ def _sink(directory: Path, url: str | None) -> Sink:
     return HttpSink(url) if url else FileSink(directory)
 
 
-def _program() -> str:
-    """How this program is started from here, so that printed commands work as they are."""
-    script = Path(sys.executable).with_name("phasegate")
-    words = [script, "outreach"] if script.is_file() else [Path(sys.executable), "-m", "phasegate.apps.outreach"]
-    first = Path(words[0])
-    if first.is_relative_to(Path.cwd()):
-        first = first.relative_to(Path.cwd())
-    return shlex.join([str(first), *map(str, words[1:])])
-
-
 def _show(session: Session, found: Answer) -> None:
     session.answer(found.data, *_parts(found))
 
@@ -395,38 +348,6 @@ def _parts(found: Answer) -> list[str | output.Table]:
 
 def _table(sheet: Sheet) -> output.Table:
     return output.Table(sheet.columns, list(sheet.rows), sheet.title)
-
-
-def _told(ran: Sequence[PhaseStatistics], *, verbose: bool) -> list[str]:
-    return [line for each in ran for line in _told_result(each.to_result(), verbose=verbose)]
-
-
-def _told_result(result: dict[str, Any], *, verbose: bool) -> list[str]:
-    lines = [
-        f"Phase {result['phase_id']}: {result['phase_name']}",
-        f"  status    {result['status']}",
-        f"  duration  {result['duration_seconds']:.2f} s",
-    ]
-    if result["error_message"]:
-        lines.append(f"  error     {result['error_message']}")
-    if result["result"] is not None:
-        lines.append(_indented(result["result"] if verbose else _shortened(result["result"])))
-    return lines
-
-
-def _shortened(value: Any) -> Any:
-    """Long lists cut; ``--verbose`` and ``--json`` show all of them."""
-    if isinstance(value, dict):
-        return {key: _shortened(each) for key, each in value.items()}
-    if isinstance(value, list) and len(value) > _SHOWN:
-        return [*(_shortened(each) for each in value[:_SHOWN]), f"... and {len(value) - _SHOWN} more (--verbose)"]
-    return value
-
-
-def _indented(value: Any) -> str:
-    import json
-
-    return json.dumps(output.plain(value), indent=2, ensure_ascii=False)
 
 
 def _exit(failed: bool) -> None:

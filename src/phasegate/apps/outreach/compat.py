@@ -60,7 +60,7 @@ _unrecorded: set[tuple[Any, str]] = set()
 
 def configure(config: ExecutorConfig) -> ExecutorConfig:
     """Have ``config`` hold from now on; returns what held before."""
-    global _config  # noqa: PLW0603 - the guide's functions take no configuration, so that one has to be kept for them
+    global _config
     before, _config = _config, config
     return before
 
@@ -145,7 +145,9 @@ def execute_all_implemented(state: str | None = None, dry_run: bool = False) -> 
     Returns ``state, dry_run, total_phases, successful, failed, phases[]``; a phase has ``phase_id, phase_name, status``
     (success or failed) and ``statistics`` or ``error``. Phase 0 needs a file and is not among them.
     """
-    entries = [entry for entry in CATALOGUE.list_implemented() if entry.flow_phase != "intake" and not _low_level(entry)]
+    entries = [
+        entry for entry in CATALOGUE.list_implemented() if entry.flow_phase != "intake" and not _low_level(entry)
+    ]
     context = {"state": state, "dry_run": dry_run}
     ran = run_sequence([entry.phase_id for entry in entries], context, stop_on_error=False)
     phases = [_told(each) for each in ran]

@@ -198,5 +198,7 @@ def _waiting(engine: Engine) -> str | None:
 
 def _state(engine: Engine) -> str:
     """The state with the most companies."""
-    query = "SELECT state FROM company_master WHERE state IS NOT NULL GROUP BY state ORDER BY count(*) DESC, state LIMIT 1"
+    query = (
+        "SELECT state FROM company_master WHERE state IS NOT NULL GROUP BY state ORDER BY count(*) DESC, state LIMIT 1"
+    )
     return next((str(row["state"]) for row in engine.read(query)), "WV")

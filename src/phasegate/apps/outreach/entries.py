@@ -68,7 +68,7 @@ _PERSON = _BATCH | {"person", "person_id"}
 _SEVERITIES = ("CRITICAL", "ERROR", "WARNING")
 
 
-def _entry(
+def _entry(  # noqa: PLR0917 - the columns of the table below
     number: str, name: str, description: str, place: str, tables: tuple[str, str], routing: str,
     dependencies: tuple[str, ...], seconds: float, accepts: frozenset[str], *, flow_phase: str | None = None,
     provides: tuple[str, ...] = (), **details: Any,

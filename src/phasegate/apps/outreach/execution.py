@@ -95,7 +95,9 @@ def _one_company(engine: Engine, entry: PhaseEntry, asked: Asked, company_id: st
 
 def _batch(engine: Engine, entry: PhaseEntry, asked: Asked) -> Done:
     if entry.phase_id >= 4 and not asked.named_state and not asked.retrying:
-        raise BadContext(f"phase {entry.number} needs a person, a company or a state", hint="state None means every state")
+        raise BadContext(
+            f"phase {entry.number} needs a person, a company or a state", hint="state None means every state"
+        )
     selection = select(engine, entry, asked)
     _refuse_if_none_may(engine, entry, asked, selection)
     came, report = _run(engine, entry, asked, selection, orphans=asked.limit is None and not asked.retrying)

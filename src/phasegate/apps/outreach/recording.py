@@ -31,7 +31,10 @@ _LONGEST, _LARGEST, _DEEPEST = 500, 10_000, 6
 _SECRET = re.compile(r"secret|token|passw|credential|api_?key|authorization", re.IGNORECASE)
 _ADD_EXECUTION = phase_execution.insert()
 # Text, so that it is one statement object for every call and needs no table of its own here.
-_LINK = "UPDATE phase_completion_log SET execution_id = :execution WHERE run_id = :run AND attempt = :attempt AND phase_id = :phase"
+_LINK = (
+    "UPDATE phase_completion_log SET execution_id = :execution "
+    "WHERE run_id = :run AND attempt = :attempt AND phase_id = :phase"
+)
 
 
 @dataclass(slots=True)

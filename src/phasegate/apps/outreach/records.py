@@ -29,7 +29,9 @@ def judge_record(engine: Engine, entry: PhaseEntry, asked: Asked) -> dict[str, A
     if not isinstance(asked.company, Mapping):
         return None
     if entry.flow_phase != "company_validation":
-        raise BadContext(f"phase {entry.number} needs a stored company", hint="give company_id, or load the company first")
+        raise BadContext(
+            f"phase {entry.number} needs a stored company", hint="give company_id, or load the company first"
+        )
     return single.judge_company(asked.company, _slot_rows(engine, asked, asked.company))
 
 

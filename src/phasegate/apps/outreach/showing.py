@@ -1,15 +1,22 @@
-"""The demo for people: a progress bar where somebody looks on, and what came of it at the end."""
+"""Results and the demo for people: lines, tables, a progress bar where somebody looks on."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from phasegate.apps.outreach.answers import Answer, Sheet, summary_sheets
-from phasegate.apps.outreach.demo import DemoReport, Progress
+if TYPE_CHECKING:
+    from phasegate.apps.outreach.answers import Answer
+    from phasegate.apps.outreach.demo import DemoReport, Progress
+
+#: How many entries of a list people are shown.
+_SHOWN = 3
 
 
 def only_errors() -> None:
@@ -51,6 +58,8 @@ def demo_data(report: DemoReport) -> dict[str, Any]:
 
 def demo_answer(report: DemoReport) -> Answer:
     """The report for people."""
+    from phasegate.apps.outreach.answers import Answer, Sheet, summary_sheets
+
     rows = [(kind, *counts.values()) for kind, counts in report.rows.items()]
     files = Sheet("Rows of the files", ("", "total", "valid", "invalid", "duplicate", "new"), rows)
     lines = (
@@ -70,3 +79,45 @@ def _said(report: DemoReport) -> str:
         f"{again}{total} companies went as far as they can: {report.new_facts} facts recorded in {report.seconds:.2f} s "
         f"({report.delivered} invalid records delivered)."
     )
+
+
+# --- results of phases -------------------------------------------------------------------------------------------------
+
+
+def result_lines(result: dict[str, Any], *, verbose: bool) -> list[str]:
+    """The result of a phase for people; ``verbose`` shows long lists whole."""
+    lines = [
+        f"Phase {result['phase_id']}: {result['phase_name']}",
+        f"  status    {result['status']}",
+        f"  duration  {result['duration_seconds']:.2f} s",
+    ]
+    if result["error_message"]:
+        lines.append(f"  error     {result['error_message']}")
+    if result["result"] is not None:
+        lines.append(indented(result["result"] if verbose else _shortened(result["result"])))
+    return lines
+
+
+def _shortened(value: Any) -> Any:
+    """Long lists cut; ``--verbose`` and ``--json`` show all of them."""
+    if isinstance(value, dict):
+        return {key: _shortened(each) for key, each in value.items()}
+    if isinstance(value, list) and len(value) > _SHOWN:
+        return [*(_shortened(each) for each in value[:_SHOWN]), f"... and {len(value) - _SHOWN} more (--verbose)"]
+    return value
+
+
+def indented(value: Any) -> str:
+    """A value as JSON for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def program() -> str:
+    """How this program is started from here, so that printed commands work as they are."""
+    script = Path(sys.executable).with_name("phasegate")
+    first, more = (
+        (script, ["outreach"]) if script.is_file() else (Path(sys.executable), ["-m", "phasegate.apps.outreach"])
+    )
+    if first.is_relative_to(Path.cwd()):
+        first = first.relative_to(Path.cwd())
+    return shlex.join([str(first), *more])

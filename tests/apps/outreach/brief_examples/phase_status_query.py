@@ -1,4 +1,4 @@
-from db_utils import get_db_connection
+from tests.apps.outreach.brief_examples.db_utils import get_db_connection
 
 conn = get_db_connection()
 cursor = conn.cursor()
