@@ -36,7 +36,7 @@ def test_the_tree_at_the_head_of_the_module_is_the_tree_of_classes() -> None:
         parents[name] = path[depth - 1] if depth else None
         path[depth:] = [name]
     assert {cls.__name__ for cls in CLASSES} == parents.keys()
-    assert {cls.__name__: cls.__base__.__name__ for cls in CLASSES if cls is not PhasegateError} == {
+    assert {cls.__name__: cls.__mro__[1].__name__ for cls in CLASSES if cls is not PhasegateError} == {
         name: parent for name, parent in parents.items() if parent is not None
     }
 

@@ -214,7 +214,8 @@ def test_closing_commits_what_waits_and_refuses_what_comes(store: Store) -> None
 
 def test_whoever_asks_while_it_closes_is_answered_or_refused(store: Store) -> None:
     for number in range(20):
-        journal, together, answered = Journal(store), threading.Barrier(5), []
+        journal, together = Journal(store), threading.Barrier(5)
+        answered: list[Any] = []
 
         def ask(
             which: int, journal: Journal = journal, together: threading.Barrier = together, answered: list[Any] = answered,

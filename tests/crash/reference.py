@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from phasegate import Batch, Context, Engine, Fatal, Flow, Gate, Outcome, Phase, PhaseStatus, Registry, Retry, Subject
 from phasegate.core import facts as f
 from phasegate.core.facts import RecordedFact
+from phasegate.store.opening import open_store
 from phasegate.testing import CrashPoint, FakeClock, drain
 
 BAD = Subject("order", "bad")
@@ -121,17 +123,26 @@ def take_through(engine: Engine, clock: FakeClock) -> None:
     drain(engine, clock)
 
 
+def prepare(database: str, statement: int) -> int:
+    """Create the tables of the engine as the first to come would; how many statements that took."""
+    store = open_store(f"sqlite:///{database}")
+    point = CrashPoint(store, statement=statement)
+    store.prepare()
+    store.close()
+    return point.statements
+
+
 def main(database: str, statement: int = 0, generation: int = 0, counted: str = "") -> None:
     """``generation`` is how many processes have died before this one: each begins a second later, while the lease of the
     one before still lives. The number of statements executed is written into the file ``counted``."""
+    prepared = prepare(database, statement)
     clock = FakeClock(START + timedelta(seconds=generation))
     with opened(database, clock) as engine:
-        point = CrashPoint(engine, statement=statement or None)
+        point = CrashPoint(engine, statement=statement - prepared)
         engine.create_tables(metadata)
         take_through(engine, clock)
     if counted:
-        with open(counted, "w", encoding="utf-8") as file:
-            file.write(str(point.statements))
+        Path(counted).write_text(str(prepared + point.statements), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -176,13 +176,11 @@ def load(
     from phasegate.apps.outreach.importing import INTAKE_ONLY
     from phasegate.apps.outreach.importing import load as load_files
     from phasegate.apps.outreach.intake import load_mapping
-    from phasegate.apps.outreach.opening import release_dead_workers
 
     if companies is None and people is None:
         raise UsageError("there is nothing to load", hint="name a file with --companies or --people")
     columns = load_mapping(mapping) if mapping else None
     with _engine(session, create=True) as engine:
-        release_dead_workers(engine)
         found = load_files(
             engine, companies=companies, people=people, mapping=columns if companies else None,
             people_mapping=None if companies else columns, aim=None if whole else INTAKE_ONLY, dry_run=dry_run,

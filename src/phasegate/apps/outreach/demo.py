@@ -62,7 +62,7 @@ def run_demo(
     data: Path | None = None, database: Path = DATABASE, *, fresh: bool = False, progress: Progress | None = None
 ) -> DemoReport:
     """Do the job. ``fresh`` begins with an empty database and outbox. Raises ``InputError`` when there is no data."""
-    from phasegate.apps.outreach.opening import open_engine, release_dead_workers
+    from phasegate.apps.outreach.opening import open_engine
     from phasegate.apps.outreach.outbox import FileSink
     from phasegate.apps.outreach.summary import summarise
 
@@ -73,7 +73,7 @@ def run_demo(
     database.parent.mkdir(parents=True, exist_ok=True)
     with open_engine(f"sqlite:///{database}", sink=FileSink(outbox)) as engine:
         before, began = _count_facts(engine), time.perf_counter()
-        recovered = release_dead_workers(engine) > 0
+        recovered = engine.bury_dead_workers() > 0
         with _watched(engine, progress):
             rows, delivered = _work(engine, files)
         seconds = time.perf_counter() - began

@@ -64,28 +64,3 @@ def current_engine() -> Engine:
             _opened[key] = open_engine()
             atexit.register(_opened[key].close)  # so that the file is left in order
         return _opened[key]
-
-
-def release_dead_workers(engine: Engine) -> int:
-    """Free what processes of this machine held that no longer exist; returns how many of them there were.
-
-    Without it their runs would stay theirs until the lease has passed, seconds later. A number that another process has by
-    now is left alone, which costs only that wait.
-    """
-    import socket
-
-    here = socket.gethostname()
-    dead = [each for each in engine.workers() if each.host == here and not _alive(each.pid)]
-    for worker in dead:
-        engine.store.retire(worker.id)
-    return len(dead)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

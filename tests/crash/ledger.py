@@ -1,0 +1,76 @@
+"""Workers for the test of random kills: three phases, each of which enters a row into a ledger when it is completed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from phasegate import Batch, Context, Engine, Flow, Limits, Phase, Registry
+
+LEASE = 0.5
+#: Seconds a phase works, so that a kill finds work under way.
+WORK = 0.02
+
+metadata = sa.MetaData()
+#: Nothing in the table hides that something was written twice.
+LEDGER = sa.Table(
+    "ledger", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("entry", sa.String), sa.Column("amount", sa.Integer)
+)  # fmt: skip
+ENTER = sa.insert(LEDGER)
+
+
+def enter(context: Context, amount: int) -> int:
+    context.write(ENTER, {"entry": f"{context.subject.id}/{context.phase}", "amount": amount})
+    return amount
+
+
+async def take(context: Context) -> int:
+    await asyncio.sleep(WORK)
+    return enter(context, -context.input)
+
+
+def carry(context: Context) -> int:
+    threading.Event().wait(WORK)
+    return enter(context, 0) + context.inputs["take"]
+
+
+def give(contexts: Sequence[Context]) -> list[int]:
+    return [enter(context, -context.inputs["carry"]) for context in contexts]
+
+
+FLOW = Flow(
+    "transfer",
+    1,
+    (
+        Phase("take", take),
+        Phase("carry", carry, needs=("take",)),
+        Phase("give", give, needs=("carry",), batch=Batch(size=8, within=WORK)),
+    ),
+)
+
+
+def opened(database: str) -> Engine:
+    limits = Limits(concurrency=8, threads=4, lease=LEASE, poll=0.05)
+    engine = Engine(f"sqlite:///{database}", Registry(FLOW), limits=limits)
+    engine.create_tables(metadata)
+    return engine
+
+
+class Orphaned(threading.Event):
+    """Set when the process that started this one is gone, whose tests nobody waits for any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parent = os.getppid()
+
+    def is_set(self) -> bool:
+        return os.getppid() != self._parent
+
+
+def main(database: str) -> None:
+    with opened(database) as engine:
+        engine.work(stop=Orphaned())
