@@ -54,7 +54,7 @@ FLOW = Flow(
 
 
 def opened(database: str) -> Engine:
-    limits = Limits(concurrency=8, threads=4, lease=LEASE, poll=0.05)
+    limits = Limits(concurrency=100, threads=16, lease=LEASE, poll=0.05)
     engine = Engine(f"sqlite:///{database}", Registry(FLOW), limits=limits)
     engine.create_tables(metadata)
     return engine

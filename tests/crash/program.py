@@ -41,6 +41,7 @@ from phasegate.core.state import fold
 from phasegate.runtime.log import configure
 from phasegate.testing import CrashPoint
 
+LANES = 3
 TABLE = "CREATE TABLE IF NOT EXISTS done (name TEXT PRIMARY KEY, count INTEGER NOT NULL)"
 COUNT = sa.text("INSERT INTO done VALUES (:name, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1")
 
@@ -155,6 +156,10 @@ def rows(engine: Engine) -> Counter[str]:
     return Counter({row["name"]: row["count"] for row in engine.read("SELECT name, count FROM done")})
 
 
+def say(result: dict[str, Any]) -> None:
+    os.write(1, json.dumps(result).encode() + b"\n")  # in one piece: several children write
+
+
 # --- dying and coming back ------------------------------------------------------------------------------------------
 
 
@@ -175,7 +180,6 @@ def in_a_child(body: Callable[[], None]) -> int:
             body()
             status = 0
         finally:
-            sys.stdout.flush()
             os._exit(status)
     return os.waitpid(child, 0)[1]
 
@@ -197,20 +201,34 @@ def recover(path: Path, statement: int) -> None:
     def body() -> None:
         with opened(path, 1, REFERENCE) as engine:
             complete(engine)
-            print(json.dumps({"statement": statement, "faults": faults_of_reference(engine)}), flush=True)
+            say({"statement": statement, "faults": faults_of_reference(engine)})
 
     assert in_a_child(body) == 0, f"statement {statement}: nothing could be recovered"
 
 
 def every_point(folder: Path) -> None:
-    statement, died = 0, True
-    while died:
-        statement += 1
-        path = folder / f"{statement}.db"
-        died = die_at(path, statement)
-        recover(path, statement)
+    """Every statement in turn; several at a time, since they mostly wait for the disk."""
+    lanes = []
+    for lane in range(LANES):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                every_so_many(folder / str(lane), lane + 1)
+                status = 0
+            finally:
+                os._exit(status)
+        lanes.append(child)
+    assert [os.waitpid(child, 0)[1] for child in lanes] == [0] * LANES
+
+
+def every_so_many(folder: Path, statement: int) -> None:
+    folder.mkdir()
+    while die_at(folder / f"{statement}.db", statement):
+        recover(folder / f"{statement}.db", statement)
         for file in folder.iterdir():
             file.unlink()
+        statement += LANES
 
 
 # --- killed at random -----------------------------------------------------------------------------------------------
@@ -293,7 +311,7 @@ def at_random(folder: Path, kills: int, seed: int) -> None:
             completions = sum(rows(engine).values())
             if completions != 4 * len(runs):
                 found.append(f"{completions} completions of {len(runs)} runs")
-            print(json.dumps({"kills": killed, "completions": completions, "faults": [*found, *wrong]}), flush=True)
+            say({"kills": killed, "completions": completions, "faults": [*found, *wrong]})
 
     assert in_a_child(finish) == 0
 

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,7 +58,7 @@ class Killer:
         pid = self.chance.choice(sorted(self.alive))
         if self.chance.random() < 0.8:
             pid = self.chance.choice(wait_for(self.busy, "a worker that holds runs"))
-        time.sleep(self.chance.uniform(0, 0.05))  # what is done in this time is what the kill may meet
+        time.sleep(self.chance.uniform(0, 0.3))  # what is done in this time is what the kill may meet
         at = datetime.now(UTC)
         self.forks.kill(pid)
         self.alive.remove(pid)
@@ -114,7 +115,7 @@ def check(engine: Engine) -> None:
 
 
 def tell(engine: Engine, killer: Killer) -> None:
-    waits = sorted(wait for death in killer.deaths for wait in takeovers(engine, death))
+    waits = sorted(wait for death in killer.deaths for wait in takeovers(engine, death, killer.deaths))
     assert waits, "no worker held anything when it was killed"
     print(f"{KILLS} kills, {KILLS * RUNS_PER_KILL} runs: 0 lost, 0 doubled")
     at = [waits[min(int(part * len(waits)), len(waits) - 1)] for part in (0.5, 0.99, 1)]
@@ -122,12 +123,14 @@ def tell(engine: Engine, killer: Killer) -> None:
     print(f"(lease {ledger.LEASE:g} s)")
 
 
-def takeovers(engine: Engine, death: Death) -> list[float]:
-    """Seconds until each run that the worker held was moved by another one."""
+def takeovers(engine: Engine, death: Death, deaths: Sequence[Death]) -> list[float]:
+    """Seconds until each run that the worker held was held by another one: until that one began an attempt, or was killed
+    in its turn."""
     waits = []
     for run_id in death.runs:
         log = [entry.fact for entry in engine.history(run_id)]
         moved = [x.at for x in log if isinstance(x, f.AttemptStarted) and x.worker != death.worker and x.at > death.at]
         assert moved, f"nobody took run {run_id} over"
-        waits.append((min(moved) - death.at).total_seconds())
+        held = [other.at for other in deaths if other.at > death.at and run_id in other.runs]
+        waits.append((min(moved + held) - death.at).total_seconds())
     return waits

@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self
 
 from phasegate.engine.base import Base
@@ -89,9 +88,9 @@ class Working(Base):
         left alone, which costs only that wait. Workers do this when they begin.
         """
         here = socket.gethostname()
-        dead = [each for each in self.store.workers() if each.host == here and not _alive(each.pid)]
-        for worker in dead:
-            self._journal.call(partial(self.store.retire, worker.id)).result()
+        dead = [each.id for each in self.store.workers() if each.host == here and not _alive(each.pid)]
+        if dead:
+            self._journal.call(lambda: self.store.bury(dead)).result()
         return len(dead)
 
     def write(self, writes: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:

@@ -170,6 +170,9 @@ class Store(Protocol):
     def retire(self, worker: str) -> None:
         """Give back everything a worker holds and forget the worker."""
 
+    def bury(self, dead: Sequence[str]) -> None:
+        """Free the runs of workers that are known to be dead, as if their leases had passed."""
+
     def held(self, worker: str) -> dict[str, tuple[int, int]]:
         """What a worker holds: sequence number and epoch by run."""
 

@@ -267,9 +267,16 @@ class SqlStore(ABC):
     def _sweep(self, connection: sa.Connection, now: datetime) -> None:
         """Free the runs of workers whose lease has passed; the raised epoch fences the worker off should it still live."""
         dead = [row.id for row in connection.execute(self._queries.dead, {"now": now})]
+        self._bury(connection, dead)
+
+    def _bury(self, connection: sa.Connection, dead: Sequence[str]) -> None:
         if dead:
             connection.execute(self._queries.free_of_dead, {"dead": self.many(dead)})
             connection.execute(self._queries.bury, {"dead": self.many(dead)})
+
+    def bury(self, dead: Sequence[str]) -> None:
+        with self.writing() as connection:
+            self._bury(connection, dead)
 
     def renew(self, worker: WorkerRow) -> bool:
         with self.writing() as connection:
