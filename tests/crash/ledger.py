@@ -13,7 +13,7 @@ from phasegate import Batch, Context, Engine, Flow, Limits, Phase, Registry
 
 LEASE = 0.5
 #: Seconds a phase works, so that a kill finds work under way.
-WORK = 0.02
+WORK = 0.1
 
 metadata = sa.MetaData()
 #: Nothing in the table hides that something was written twice.

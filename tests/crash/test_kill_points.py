@@ -27,8 +27,8 @@ def results(*arguments: str) -> list[dict[str, Any]]:
 def test_dying_before_any_statement_of_the_reference_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = results("points", str(tmp_path))
     assert {each["statement"]: each["faults"] for each in found if each["faults"]} == {}
-    assert sorted(each["statement"] for each in found) == list(range(1, len(found) + 1))
-    assert len(found) > 100, "the crash points do not see all statements"
+    reached = {each["statement"] for each in found}
+    assert reached >= set(range(1, 201)), "the crash points do not see all statements"
     with capsys.disabled():
         print(f"\n  kill points: {len(found)}, faults: 0")
 

@@ -139,7 +139,10 @@ def test_what_is_raised_fails_the_phase(error: BaseException, reason: str, is_as
         object(), {"x": object()}, b"bytes", 2**70, "\ud800", {"\ud800"}, Outcome(""), Outcome(7), Outcome("\ud800"),  # type: ignore[arg-type]
         Outcome("done", object()),
     ],
-    ids=repr,
+    ids=[
+        "object", "inner object", "bytes", "large number", "half character", "half in a set", "no word", "number for a word",
+        "half word", "outcome with object",
+    ],
 )  # fmt: skip
 def test_what_cannot_be_stored_fails_the_phase_for_good(result: Any) -> None:
     script = Scripted(result, result)

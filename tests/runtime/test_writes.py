@@ -55,7 +55,11 @@ def test_writes_are_there_when_the_phase_is() -> None:
         assert entries(engine) == {"total": 6, "acme": 1}
 
 
-@pytest.mark.parametrize("ending", [ValueError("boom"), Fatal("no"), lambda ctx: ctx.ask("why?"), object()], ids=repr)
+@pytest.mark.parametrize(
+    "ending",
+    [ValueError("boom"), Fatal("no"), lambda ctx: ctx.ask("why?"), object()],
+    ids=["raises", "fatal", "asks", "unstorable"],
+)
 def test_what_a_phase_wrote_goes_with_its_failure(ending: Any) -> None:
     def work(ctx: Context) -> Any:
         ctx.write(ENTER, {"entry": "x", "amount": 1})
