@@ -43,7 +43,15 @@ def items(count: int) -> Callable[[Context], list[int]]:
 
 
 CHAIN = Flow("chain", 1, (Phase("a", nothing), Phase("b", nothing, needs=("a",)), Phase("c", nothing, needs=("b",))))
-GATED = Flow("gated", 1, (Phase("draft", nothing), Phase("gate", gate=Gate(), needs=("draft",)), Phase("end", nothing, needs=("gate",))))  # fmt: skip
+GATED = Flow(
+    "gated",
+    1,
+    (
+        Phase("draft", nothing),
+        Phase("gate", gate=Gate(), needs=("draft",)),
+        Phase("end", nothing, needs=("gate",)),
+    ),
+)
 
 
 def fan(count: int) -> Flow:

@@ -32,7 +32,11 @@ def test_every_example_is_listed() -> None:
 @pytest.mark.parametrize("name", PRINTED)
 def test_example_prints_what_it_promises(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "examples" / f"{name}.py")], capture_output=True, text=True, cwd=tmp_path, check=True
+        [sys.executable, str(ROOT / "examples" / f"{name}.py")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
     )
     lines = done.stdout.splitlines()
     assert [line for line in lines if line in PRINTED[name]] == PRINTED[name]

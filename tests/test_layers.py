@@ -15,7 +15,12 @@ PACKAGE = Path(__file__).parent.parent / "src" / "phasegate"
 # Library -> the files that may name it, as patterns below src/phasegate.
 HOMES = {
     "sqlalchemy": [
-        "store/*", "sqltypes.py", "apps/*/tables.py", "apps/*/statements.py", "apps/*/reports.py", "apps/*/projection.py",
+        "store/*",
+        "sqltypes.py",
+        "apps/*/tables.py",
+        "apps/*/statements.py",
+        "apps/*/reports.py",
+        "apps/*/projection.py",
     ],  # fmt: skip
     "alembic": ["store/*"],
     "sqlite3": ["store/*"],

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from phasegate import Batch, Context, Engine, Flow, Limits, Phase, Registry
+from phasegate import Batch, Context, Engine, Flow, Limits, Phase, Registry, Retry
 
 LEASE = 0.5
 #: Seconds a phase works, so that a kill finds work under way.
-WORK = 0.1
+WORK = 0.08
 
 metadata = sa.MetaData()
 #: Nothing in the table hides that something was written twice.
@@ -42,13 +42,16 @@ def give(contexts: Sequence[Context]) -> list[int]:
     return [enter(context, -context.inputs["carry"]) for context in contexts]
 
 
+#: Here it is never the phase's fault.
+KILLED = Retry(losses=10_000)
+
 FLOW = Flow(
     "transfer",
     1,
     (
-        Phase("take", take),
-        Phase("carry", carry, needs=("take",)),
-        Phase("give", give, needs=("carry",), batch=Batch(size=8, within=WORK)),
+        Phase("take", take, retry=KILLED),
+        Phase("carry", carry, needs=("take",), retry=KILLED),
+        Phase("give", give, needs=("carry",), retry=KILLED, batch=Batch(size=8, within=WORK)),
     ),
 )
 

@@ -61,7 +61,7 @@ class Killer:
         pid = self.chance.choice(sorted(self.alive))
         if self.chance.random() < 0.8:
             pid = self.chance.choice(wait_for(self.busy, "a worker that holds runs"))
-        time.sleep(self.chance.uniform(0, 0.3))  # what is done in this time is what the kill may meet
+        time.sleep(self.chance.uniform(0, 0.2))  # what is done in this time is what the kill may meet
         at = datetime.now(UTC)
         self.forks.kill(pid)
         self.alive.remove(pid)

@@ -148,6 +148,16 @@ def test_a_retired_worker_holds_nothing_and_is_forgotten(store: Store) -> None:
     assert only(claim(store, "w2")).id == run.id
 
 
+def test_a_buried_worker_holds_nothing_and_its_death_is_counted(store: Store) -> None:
+    put(store, new(store))
+    run = only(claim(store, "dead"))
+    register(store, "alive")
+    store.bury(["dead"])
+    assert (store.held("dead"), [worker.id for worker in store.workers()]) == ({}, ["alive"])
+    assert only(claim(store, "w2")).epoch > run.epoch + DEATH
+    store.bury([])
+
+
 def test_workers_are_listed_with_what_they_hold(store: Store) -> None:
     for name in ("a", "b", "c"):
         put(store, new(store, name))

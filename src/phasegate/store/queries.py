@@ -29,16 +29,12 @@ class Queries:
             sa.select(runs.c.id).where(free, runs.c.due_at <= now, known).order_by(runs.c.due_at)
             .limit(sa.bindparam("most", type_=sa.Integer))
         )  # fmt: skip
-        self.later = (
-            sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
-        )
+        self.later = sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
         # When somebody's runs come free should they not renew.
         leases = sa.select(sa.func.min(workers.c.lease_until)).where(sa.exists().where(runs.c.worker == workers.c.id))
         self.next_lease_end = leases.where(workers.c.id != sa.bindparam("holder"))
         self.dead = sa.select(workers.c.id).where(workers.c.lease_until <= now)
-        self.take = (
-            sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
-        )
+        self.take = sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
         self.free_of_dead = bereft.where(any_of(runs.c.worker, sa.bindparam("dead")))
         self.free_some = freed.where(any_of(runs.c.id, ids), runs.c.worker == sa.bindparam("holder"))
         registered = sa.select(workers.c.id)
@@ -48,7 +44,9 @@ class Queries:
         self.latest = (
             sa.select(runs)
             .where(
-                any_of(runs.c.subject_id, ids), runs.c.flow == sa.bindparam("flow"), runs.c.tenant == sa.bindparam("tenant")
+                any_of(runs.c.subject_id, ids),
+                runs.c.flow == sa.bindparam("flow"),
+                runs.c.tenant == sa.bindparam("tenant"),
             )
             .order_by(runs.c.id)
         )

@@ -58,7 +58,7 @@ def inserting(table: sa.Table, columns: tuple[str, ...]) -> Callable[[int], str]
 
 @cache
 def _insert(table: str, columns: tuple[str, ...], rows: int) -> str:
-    return f'INSERT INTO {table} ({", ".join(columns)}) {_values(len(columns), rows)}'
+    return f"INSERT INTO {table} ({', '.join(columns)}) {_values(len(columns), rows)}"
 
 
 @cache
