@@ -7,6 +7,7 @@ import os
 import platform
 import sqlite3
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -26,14 +27,15 @@ def main() -> None:
     table = Table("shape", "figure", "raw limit", "ratio", "target", "met", title=versions)
     with tempfile.TemporaryDirectory(prefix="phasegate-bench-") as name:
         directory = Path(name)
-        for measure in (
+        measures: tuple[Callable[[], list[shapes.Figure]], ...] = (
             lambda: shapes.many_runs(directory, 20_000 // scale),
             lambda: shapes.one_run(directory, 300 // scale),
             lambda: shapes.fan_out(directory),
             lambda: shapes.parked_gates(directory, 1_000),
             lambda: shapes.growth(directory, 100_000 // scale, 10_000 // scale),
             shapes.imports,
-        ):
+        )
+        for measure in measures:
             for figure in measure():
                 _add(table, figure)
                 console.print(f"{figure.name}: {_number(figure.value)} {figure.unit}", highlight=False)

@@ -42,7 +42,10 @@ def test_example_prints_what_it_promises(name: str, tmp_path: Path) -> None:
     assert [line for line in lines if line in PRINTED[name]] == PRINTED[name]
 
 
-@pytest.mark.parametrize(("page", "name"), [("README.md", "first_flow"), ("docs/quickstart.md", "gate"), ("docs/quickstart.md", "own_tables")])  # fmt: skip
+QUOTED = [("README.md", "first_flow"), ("docs/quickstart.md", "gate"), ("docs/quickstart.md", "own_tables")]
+
+
+@pytest.mark.parametrize(("page", "name"), QUOTED)
 def test_pages_quote_the_examples(page: str, name: str) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert (ROOT / "examples" / f"{name}.py").read_text() in blocks

@@ -21,7 +21,7 @@ HOMES = {
         "apps/*/statements.py",
         "apps/*/reports.py",
         "apps/*/projection.py",
-    ],  # fmt: skip
+    ],
     "alembic": ["store/*"],
     "sqlite3": ["store/*"],
     "psycopg": ["store/postgres.py"],
