@@ -1,6 +1,7 @@
 """Processes that start at once: forked from one that has imported everything and has no threads.
 
-``python -m tests.crash.forking MODULE`` is that one; ``Forks`` talks to it. A fork runs ``main(*arguments)`` of the module.
+``python -m tests.crash.forking MODULE SECONDS`` is that one; ``Forks`` talks to it. A fork runs ``main(*arguments)`` of the
+module; SIGALRM ends it after so many seconds (0: never).
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ ROOT = Path(__file__).parents[2]
 
 
 class Forks:
-    """Starts and ends processes that run ``main`` of a module; those still alive at the end of the block are killed."""
+    """Starts and ends processes that run ``main`` of a module, for at most ``within`` seconds each if it is not 0; those
+    still alive at the end of the block are killed."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, within: int = 0) -> None:
         self._alive: set[int] = set()
         # Settings of whoever runs the tests would change what the processes do.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.forking", module], cwd=ROOT, env=environment, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-m", "tests.crash.forking", module, str(within)], cwd=ROOT, env=environment,
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
     def start(self, *arguments: Any) -> int:
@@ -68,26 +70,27 @@ class Forks:
         self._server.communicate()
 
 
-def serve(module: str) -> None:
+def serve(module: str, within: int) -> None:
     """Fork and wait as told, until nobody is there to tell."""
     program = importlib.import_module(module)
     assert threading.active_count() == 1, "a fork has only the thread that forked: locks of others would stay locked"
     gc.freeze()  # what is there already need not be looked through, and so not be copied, in every fork
     for line in sys.stdin:
         command, *arguments = json.loads(line)
-        print(_start(program, arguments) if command == "start" else _wait(arguments[0]), flush=True)
+        print(_start(program, arguments, within) if command == "start" else _wait(arguments[0]), flush=True)
 
 
 def _wait(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def _start(program: Any, arguments: list[Any]) -> int:
+def _start(program: Any, arguments: list[Any], within: int) -> int:
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
+        signal.alarm(within)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the server's answers are not disturbed
         program.main(*arguments)
         code = 0
@@ -99,4 +102,4 @@ def _start(program: Any, arguments: list[Any]) -> int:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

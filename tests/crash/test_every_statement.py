@@ -31,7 +31,7 @@ Kills = tuple[int, ...]
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Story, int]:
     """What a run without kills leaves behind, and how many statements it takes."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with Forks(PROGRAM) as forks:
+    with Forks(PROGRAM, within=60) as forks:
         assert forks.run(str(folder / "runs.db"), 0, 0, str(folder / "count")) == 0
     return story(folder / "runs.db"), int((folder / "count").read_text(encoding="utf-8"))
 
@@ -69,7 +69,7 @@ def survive(series: Sequence[Kills], expected: Story, folder: Path) -> int:
     """Go through every series of kills, some at a time; how many kills there were."""
 
     def lane(part: Sequence[Kills]) -> int:
-        with Forks(PROGRAM) as forks:
+        with Forks(PROGRAM, within=60) as forks:
             return sum(survived(forks, kills, expected, folder) for kills in part)
 
     with ThreadPoolExecutor(LANES) as lanes:

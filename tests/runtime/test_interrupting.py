@@ -263,7 +263,7 @@ def test_a_decision_made_while_the_run_is_held_moves_it_on() -> None:
 
 
 def test_many_pauses_and_resumes_lose_nothing() -> None:
-    phases = flow(Phase("list", Scripted(list(range(40)))), Phase("work", lambda ctx: ctx.item, each="list"))
+    phases = flow(Phase("list", lambda _ctx: list(range(40))), Phase("work", lambda ctx: ctx.item, each="list"))
     with temporary_engine(phases, limits=Limits(concurrency=3)) as engine:
         run = engine.start("story", ACME)
         for _ in range(15):

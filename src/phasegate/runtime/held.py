@@ -13,7 +13,7 @@ from phasegate.core import facts as f
 from phasegate.core.flow import UNDO, Flow, Phase
 from phasegate.core.items import item_keys, items_of
 from phasegate.core.planner import advance, sources
-from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, Scope
+from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus, Scope
 from phasegate.journal import Extras, compose
 from phasegate.runtime.context import Context
 from phasegate.runtime.executor import Ending
@@ -43,7 +43,7 @@ class Attempt:
     def fits(self, run: Run) -> bool:
         """Whether the run still waits for this attempt."""
         instance = run.at(*self.key)
-        if instance.round != self.round:
+        if instance.round != self.round or run.status is RunStatus.PAUSED or run.finished:
             return False
         if self.recorded:
             return instance.status is PhaseStatus.RUNNING and instance.attempt == self.context.attempt

@@ -268,7 +268,7 @@ class Recording(ABC):
     def _give_up_unfit(self, held: Held) -> None:
         """Stop the attempts that the run no longer waits for."""
         for attempt in list(held.running.values()):
-            if not attempt.fits(held.run) or held.run.status in AT_REST:
+            if not attempt.fits(held.run):
                 attempt.give_up()
                 self._forget(held, attempt)
 
