@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+KILLS ?= 1000
 
 BIN := .venv/bin
 # Newer than pyproject.toml and constraints.txt when the environment is up to date.
@@ -11,7 +12,7 @@ READY := .venv/.ready
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format format-check lint types layers tests docs bench clean
+.PHONY: help setup demo test format format-check lint types layers tests crash chaos docs bench clean
 
 help: ## Print this list
 	@echo "phasegate - the commands of this repository"
@@ -42,6 +43,12 @@ layers: $(READY) ## Check that imports go one way
 
 tests: $(READY) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+crash: $(READY) ## Kill a process at every single statement of the reference flow (some minutes)
+	@PHASEGATE_KILL_POINTS=all $(BIN)/python -m pytest -s tests/crash/test_every_statement.py $(ARGS)
+
+chaos: $(READY) ## Kill workers at random (KILLS=1000; some minutes)
+	@PHASEGATE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/crash/test_random_kills.py $(ARGS)
 
 docs: $(READY) ## Draw docs/states.md from the transition tables
 	@$(BIN)/python -m phasegate.core.diagram > docs/states.md.new || { rm -f docs/states.md.new; exit 1; }

@@ -17,6 +17,11 @@ PRINTED = {
         "published: Draft 2 (remarks so far: shorter)",
     ],
     "each_item": ["{'body': 5, 'intro': 2}", "7"],
+    "testing_a_flow": [
+        "test_a_service_that_is_down_is_asked_again: passed",
+        "test_what_is_approved_is_shipped: passed",
+        "test_what_nobody_answers_is_rejected_after_three_days: passed",
+    ],
     "own_tables": [
         "would succeed: 2, rows now: 0",
         "succeeded: 2, failed: ValueError: too expensive",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from phasegate import Batch, Fatal, Gate, Outcome, Phase, PhaseStatus, Retry, RunStatus, Snooze
+from phasegate import Batch, Engine, Fatal, Gate, Outcome, Phase, PhaseStatus, Registry, Retry, RunStatus, Snooze
 from phasegate.testing import CrashPoint, FakeClock, Scripted, drain, temporary_engine
 from tests.runtime.flows import ACME, flow, one, subjects
 
@@ -134,3 +134,59 @@ def test_a_crash_point_kills_the_process_there(tmp_path: Path, event: str, numbe
     crashed = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert crashed.stdout.split() == said.split()
     assert crashed.returncode == (0 if "drained" in said else -9)
+
+
+def test_a_clock_can_be_put_back() -> None:
+    clock = FakeClock(START)
+    assert clock.set(START - timedelta(days=1)) == clock() == START - timedelta(days=1)
+    for move in (clock.set, clock.reach):
+        with pytest.raises(ValueError, match="zone"):
+            move(datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+_CRASHING_AFTER = """
+import sys
+from phasegate import *
+from phasegate.testing import CrashPoint, Scripted
+with Engine(sys.argv[1], Registry(Flow("story", 1, (Phase("work", Scripted(1)),)))) as engine:
+    engine.start("story", Subject("company", "before"))  # keeps the definition of the flow
+    CrashPoint(engine, commit=1, after=sys.argv[2] == "after")
+    engine.start("story", Subject("company", "acme"))
+    engine.drain()
+"""
+
+
+@pytest.mark.parametrize(("when", "runs"), [("before", ["before"]), ("after", ["acme", "before"])])
+def test_a_crash_point_comes_before_the_commit_or_after_it(tmp_path: Path, when: str, runs: list[str]) -> None:
+    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    crashed = subprocess.run([sys.executable, "-c", _CRASHING_AFTER, address, when], timeout=60)
+    assert crashed.returncode == -9
+    with Engine(address) as engine:
+        assert sorted(run.subject.id for run in engine.find()) == runs
+
+
+_CRASHING_AT_FIRST = """
+import sys
+from phasegate.store.opening import open_store
+from phasegate.testing import CrashPoint
+store = open_store(sys.argv[1])
+CrashPoint(store, commit=1)
+store.prepare()
+"""
+
+
+def test_a_crash_point_of_a_store_sees_the_tables_being_created(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    assert subprocess.run([sys.executable, "-c", _CRASHING_AT_FIRST, address], timeout=60).returncode == -9
+    with Engine(address, Registry(one(Scripted(1)))) as engine:
+        run = engine.start("story", ACME)
+        drain(engine)
+        assert engine.get(run.id).status is RunStatus.SUCCEEDED
+
+
+def test_drain_takes_the_clock_also_by_place() -> None:
+    clock = FakeClock(START)
+    with temporary_engine(one(Scripted(Snooze(START + timedelta(hours=1)), 1)), clock=clock) as engine:
+        run = engine.start("story", ACME)
+        drain(engine, clock)
+        assert engine.get(run.id).status is RunStatus.SUCCEEDED

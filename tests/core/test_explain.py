@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from hypothesis import given, settings
 
 from phasegate.core import facts as f
@@ -246,11 +245,10 @@ def test_an_unknown_flow() -> None:
     assert [reason.code for reason in why(None, run.run, run.now)] == ["cancelled"]
 
 
-@pytest.mark.parametrize("name", ["b", "g"])
-def test_a_skipped_phase_is_not_in_the_way(name: str) -> None:
+def test_a_skipped_phase_is_not_in_the_way() -> None:
     run = tell(step("b"), gate("g"))
-    command(run, "skip", (name, ()))
-    assert name not in [reason.phase for reason in reasons(run)]
+    command(run, "skip", ("b", ()))
+    assert "b" not in [reason.phase for reason in reasons(run)]
 
 
 @settings(max_examples=150)

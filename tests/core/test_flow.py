@@ -42,7 +42,7 @@ def problems(*phases: Phase, name: str = "f", version: int = 1) -> tuple[str, ..
         (step("a", redo={"again": "a"}, rounds=0), "phase 'a': rounds must be 1 or more when there is a redo"),
         (
             Phase("a", gate=Gate(), timeout=5),
-            "phase 'a' is a gate: batch, transactional, timeout and compensate are for functions",
+            "phase 'a' is a gate: batch, transactional, timeout, silence and compensate are for functions",
         ),
         (gate("a", quorum=0), "phase 'a': quorum must be 1 or more"),
         (gate("a", deadline=0.0), "phase 'a': deadline must be more than 0 seconds"),

@@ -340,3 +340,9 @@ def test_gates_do_not_hold_up_each_other() -> None:
     decide(run, "two")
     assert names(run, "gate.settled") == ["two"]
     assert state(run) is RunStatus.WAITING
+
+
+def test_a_gate_cannot_be_skipped() -> None:
+    run = tell(step("a"), gate("g"))
+    with pytest.raises(NotAllowed, match="is a gate"):
+        command(run, "skip", ("g", ()))

@@ -43,7 +43,7 @@ def rounds(log: Sequence[f.Fact]) -> Iterable[tuple[Instance, int, f.Fact]]:
     """The facts of phases, each with the number of resets before it."""
     resets: Counter[Instance] = Counter()
     for fact in log:
-        if hasattr(fact, "phase"):
+        if not isinstance(fact, f.RunFact):
             instance = (fact.phase, fact.scope)
             resets[instance] += isinstance(fact, f.PhaseReset)
             yield instance, resets[instance], fact

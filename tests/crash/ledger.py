@@ -18,8 +18,12 @@ WORK = 0.08
 metadata = sa.MetaData()
 #: Nothing in the table hides that something was written twice.
 LEDGER = sa.Table(
-    "ledger", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("entry", sa.String), sa.Column("amount", sa.Integer)
-)  # fmt: skip
+    "ledger",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("entry", sa.String),
+    sa.Column("amount", sa.Integer),
+)
 ENTER = sa.insert(LEDGER)
 
 

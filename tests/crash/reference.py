@@ -27,8 +27,12 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 metadata = sa.MetaData()
 #: Nothing in these tables hides that something was written twice.
 LEDGER = sa.Table(
-    "ledger", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("entry", sa.String), sa.Column("amount", sa.Integer)
-)  # fmt: skip
+    "ledger",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("entry", sa.String),
+    sa.Column("amount", sa.Integer),
+)
 COMPLETED = sa.Table("completed", metadata, sa.Column("id", sa.Integer, primary_key=True), sa.Column("what", sa.String))
 ENTER = sa.insert(LEDGER)
 
@@ -100,10 +104,10 @@ FLOW = Flow(
 
 def note_completions(connection: sa.Connection, recorded: Sequence[RecordedFact]) -> None:
     """A projection: one row per completion."""
-    done = [each for each in recorded if isinstance(each.fact, f.AttemptSucceeded)]
-    for each in done:
-        what = "/".join((each.run.subject.id, each.fact.phase, *each.fact.scope))
-        connection.execute(sa.insert(COMPLETED), {"what": what})
+    for each in recorded:
+        if isinstance(each.fact, f.AttemptSucceeded):
+            what = "/".join((each.run.subject.id, each.fact.phase, *each.fact.scope))
+            connection.execute(sa.insert(COMPLETED), {"what": what})
 
 
 def opened(database: str, clock: FakeClock | None = None) -> Engine:

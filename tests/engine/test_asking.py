@@ -11,7 +11,6 @@ import pytest
 
 from phasegate import (
     AlreadyDecided,
-    Engine,
     Gate,
     InputError,
     NotAllowed,

@@ -11,6 +11,7 @@ from phasegate import (
     Engine,
     Gate,
     NeedsNotMet,
+    NotAllowed,
     Outcome,
     Phase,
     PhaseStatus,
@@ -229,3 +230,20 @@ def test_a_dry_run_that_fails_changes_no_row_either() -> None:
         with pytest.raises(UnknownName):
             engine.run_phase("story", "nothing", subjects(1), dry_run=True)
         assert every_row(engine) == before
+
+
+def test_a_cancelled_subject_does_not_hold_up_the_others() -> None:
+    with temporary_engine(CHAIN) as engine:
+        engine.run_phase("story", "draft", subjects(3))
+        cancelled = subjects(3)[1]
+        engine.aim(engine.find(subject=cancelled)[0].id)
+        engine.cancel(engine.find(subject=cancelled)[0].id, by="ann")
+        report = engine.run_phase("story", "draft", subjects(3))
+        assert [result.subject for result in report.succeeded] == [subjects(3)[0], subjects(3)[2]]
+        assert list(report.refused) == [cancelled]
+        assert "was cancelled" in report.refused[cancelled]
+        with pytest.raises(NotAllowed, match="was cancelled"):
+            engine.run_phase("story", "draft", [cancelled])
+        again = engine.start("story", cancelled, again=True)
+        engine.drain()
+        assert engine.get(again.id).status is RunStatus.SUCCEEDED

@@ -36,6 +36,10 @@ class AsyncCallable:
         return {"done": True}
 
 
+class Odd(BaseException):  # as test frameworks raise them
+    """Not an Exception."""
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -108,6 +112,7 @@ class Unspeakable(Exception):
         (ValueError("nul: \x00"), "ValueError: nul: \x00"),
         (ValueError("x" * 10_000), "ValueError: " + "x" * 2_000),
         (SystemExit(3), "SystemExit: 3"),
+        (Odd("not even an Exception"), "Odd: not even an Exception"),
         (StopIteration("empty"), "RuntimeError: the function raised StopIteration"),
         (KeyError("name"), "KeyError: 'name'"),
     ],

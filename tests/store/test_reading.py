@@ -160,6 +160,11 @@ def test_an_application_has_tables_of_its_own(store: Store) -> None:
     assert store.read(sa.select(LEDGER.c.entry).where(LEDGER.c.amount == 2)) == [{"entry": "a"}]
 
 
+def test_statements_without_tables_are_executed_too(store: Store) -> None:
+    store.create(sa.MetaData(), ["CREATE TABLE IF NOT EXISTS plain (name TEXT)"])
+    assert store.read("SELECT * FROM plain") == []
+
+
 def test_writes_of_an_application_are_all_or_none(store: Store) -> None:
     store.create(metadata)
     with pytest.raises(sa.exc.IntegrityError):

@@ -94,7 +94,7 @@ def _own_phase(flow: Flow, name: str) -> str:
 
 def _check_can_go_on(run: Run) -> None:
     if run.status is RunStatus.CANCELLED:
-        raise NotAllowed(f"run {run.id} was cancelled", hint="start a new run for the subject")
+        raise NotAllowed(f"run {run.id} was cancelled", hint="begin anew with engine.start(..., again=True)")
     _check_not_ending(run)
 
 
@@ -165,7 +165,7 @@ def reset(flow: Flow, run: Run, now: datetime, key: Instance, *, by: str = "", r
 
 
 def skip(flow: Flow, run: Run, now: datetime, key: Instance, *, by: str = "", reason: str = "") -> tuple[f.Fact, ...]:
-    """Go on without a phase that has not run, waits, or failed. While a run is ending, only an undoing can be skipped."""
+    """Go on without a phase (not a gate: that would be a way around its decision) that has not run, waits, or failed. While a run is ending, only an undoing can be skipped."""
     key = (flow.phase(key[0]).name, key[1])
     if not key[0].startswith(UNDO):
         _check_not_ending(run)
@@ -173,6 +173,8 @@ def skip(flow: Flow, run: Run, now: datetime, key: Instance, *, by: str = "", re
         raise NotAllowed(f"run {run.id} is undoing nothing")
     if not _item_exists(flow, run, key):
         raise NotAllowed(f"the items that phase {key[0]!r} repeats over are not known yet")
+    if flow.by_name[key[0]].gate is not None:
+        raise NotAllowed(f"phase {key[0]!r} is a gate: going on without its decision is not for skip", hint="decide it")
     instance = run.at(*key)
     if instance.status in (PhaseStatus.RUNNING, PhaseStatus.SUCCEEDED, PhaseStatus.SKIPPED):
         hint = "pause the run first" if instance.status is PhaseStatus.RUNNING else None

@@ -79,7 +79,7 @@ def why(flow: Flow | None, run: Run, now: datetime) -> tuple[Reason, ...]:
 def _about_run(flow: Flow | None, run: Run) -> Iterator[Reason]:
     said = f": {run.reason}" if run.reason else ""
     if run.status is RunStatus.CANCELLED:
-        hint = "start a new run for the subject"
+        hint = "begin anew with engine.start(..., again=True)"
         yield _whole("cancelled", run, f"The run was cancelled{said}.", hint)
     elif run.status is RunStatus.SUCCEEDED:
         yield _whole("finished", run, "The run has succeeded: every phase it aims at is settled.")

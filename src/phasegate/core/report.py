@@ -37,11 +37,12 @@ class PhaseResult:
 @dataclass(frozen=True, slots=True)
 class PhaseReport:
     """What came of asking for one phase of many subjects. ``blocked`` names the missing phases of subjects that could not
-    run; ``duration`` is seconds."""
+    run, ``refused`` says why others may not (their run was cancelled, say); ``duration`` is seconds."""
 
     phase: str
     results: tuple[PhaseResult, ...]
     blocked: dict[Subject, tuple[str, ...]] = field(default_factory=dict)
+    refused: dict[Subject, str] = field(default_factory=dict)
     duration: float = 0.0
     dry_run: bool = False
 

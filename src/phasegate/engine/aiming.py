@@ -105,19 +105,22 @@ class Aiming(Working):
         name = definition.phase(phase).name
         began = _time.perf_counter()
         runs = self.start_many(definition, subjects, tenant=tenant, inputs=inputs, aim=(), by=by)
-        aimed, blocked = self._aim([run.id for run in runs], name, check_needs=check_needs, by=by)
+        aimed, blocked, refused = self._aim([run.id for run in runs], name, check_needs=check_needs, by=by)
+        if refused and not aimed and not blocked:
+            raise NotAllowed(next(iter(refused.values())), hint="engine.start(..., again=True) begins anew")
         if blocked and not aimed:
             first = next(iter(blocked.values()))
             raise NeedsNotMet(name, first)
         done = self._finish(definition, name, aimed, wait)
         outputs = self._values(done, name)
         results = tuple(_result(run, _whole(self._known(run), run, name), outputs.get(run.id)) for run in done)
-        return PhaseReport(name, results, blocked, _time.perf_counter() - began)
+        return PhaseReport(name, results, blocked, refused, _time.perf_counter() - began)
 
     def _aim(
         self, run_ids: list[str], name: str, *, check_needs: bool, by: str
-    ) -> tuple[list[str], dict[Subject, tuple[str, ...]]]:
+    ) -> tuple[list[str], dict[Subject, tuple[str, ...]], dict[Subject, str]]:
         blocked: dict[Subject, tuple[str, ...]] = {}
+        closed: dict[Subject, str] = {}
         refused: set[str] = set()
         aimed = list(run_ids)
         todo = run_ids
@@ -134,6 +137,10 @@ class Aiming(Working):
                     blocked[run.subject] = error.missing
                     refused.add(run.id)
                     asked = commands.refuse(now, name, error.missing, by=by)
+                except NotAllowed as error:  # cancelled, or ending: the others go on
+                    closed[run.subject] = str(error)
+                    refused.add(run.id)
+                    continue
                 after, facts = advance(flow, run, now, *asked)
                 appends.append(self._compose(flow, run, after, facts, now))
             answers = self._journal.append_all(appends) if appends else []
@@ -142,7 +149,7 @@ class Aiming(Working):
             _raise_others(answers)
             if not todo:
                 self._wake()
-                return aimed, blocked
+                return aimed, blocked, closed
         raise Conflict(f"{len(todo)} runs kept changing while phase {name!r} was asked for")
 
     def _finish(self, flow: Flow, name: str, run_ids: list[str], wait: float) -> list[Run]:

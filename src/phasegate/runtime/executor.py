@@ -42,7 +42,9 @@ async def perform_batch(phase: Phase, contexts: Sequence[Context], threads: Exec
     """Call a batched function once for many attempts: a result or an exception each, position by position."""
     try:
         results = await _call(phase, contexts, list(contexts), threads)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # whatever a function raises fails its attempt, never its worker
         return [error] * len(contexts)
     if not isinstance(results, list | tuple) or len(results) != len(contexts):
         got = f"{len(results)} results" if isinstance(results, list | tuple) else type(results).__name__

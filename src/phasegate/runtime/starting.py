@@ -99,7 +99,9 @@ class Starting(Recording):
             if attempt.context.cancelled:
                 return  # given up: nobody waits for it any more
             result = error
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a function raises fails its attempt, never its worker
             result = error
         self._ended(held, attempt, result)
 

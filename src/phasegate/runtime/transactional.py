@@ -61,7 +61,9 @@ def _perform(session: Any, held: Held, attempt: Attempt, store: Store) -> execut
         took = monotonic() - began
         if phase.timeout is not None and took > phase.timeout:
             result = executor.TimedOut(f"took {took:.1f} seconds, longer than {phase.timeout:g}")
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a function raises fails its attempt, never its worker
         result = error
     finally:
         context.session = None

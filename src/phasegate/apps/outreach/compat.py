@@ -191,6 +191,9 @@ class _Options:
 def _execute(entry: PhaseEntry, context: Mapping[str, Any], options: _Options) -> PhaseStatistics:
     """Do one phase and put it on record; whatever goes wrong is a failed record."""
     ran = PhaseStatistics(entry)
+    if not isinstance(context, Mapping):
+        ran.fail(f"the context must be a mapping of keys to values, not {type(context).__name__}")
+        return ran
     attempts: Sequence[tuple[str, int]] = ()
     failed_before: str | None = None
     engine = options.engine

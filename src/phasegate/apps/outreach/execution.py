@@ -143,7 +143,10 @@ def _run(
         blocked=len(blocked),
         gates=[gate for gate in gates if gate.company_id not in blocked],
         failed=_reasons(report.failed),
-        skipped=_reasons(_with(report, lambda status: status is PhaseStatus.SKIPPED)),
+        skipped={
+            **_reasons(_with(report, lambda status: status is PhaseStatus.SKIPPED)),
+            **{subject.id: why for subject, why in report.refused.items()},
+        },
         waiting=_reasons(_with(report, lambda status: status not in _ENDED)),
     ), report
 
