@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phasegate import RunStatus
+from phasegate import RunStatus, Subject
 from tests.cli.conftest import Call, Shop
 
 
@@ -71,10 +71,12 @@ def test_a_phase_is_reset_and_one_is_skipped(cli: Call, shop: Shop) -> None:
     assert cli("reset", "client:acme", "draft", "--reason", "new prices", "--by", "bea").code == 0
     shop.engine.drain()
     assert shop.engine.get(shop.offer.id).at("draft").attempt == 2
-    assert cli("skip", "client:acme", "release", "--reason", "small offer").code == 0
+    assert cli("skip", "client:acme", "release").code == 2  # a gate is decided, not skipped
+    failed = shop.engine.find(subject=Subject("client", "bolt"))[0]
+    assert cli("skip", "client:bolt", "send", "--reason", "small offer").code == 0
     shop.engine.drain()
-    assert shop.engine.get(shop.offer.id).status is RunStatus.SUCCEEDED
-    assert last(shop, shop.offer.id, "phase.skipped").reason == "small offer"
+    assert shop.engine.get(failed.id).status is RunStatus.SUCCEEDED
+    assert last(shop, failed.id, "phase.skipped").reason == "small offer"
 
 
 def test_pause_resume_and_cancel(cli: Call, shop: Shop) -> None:

@@ -193,7 +193,8 @@ def _gate_lines(run: Run, gate: views.GateView) -> list[str]:
     if gate.form:
         lines += [f"  {line}".rstrip() for line in _value_lines("form of the answers", gate.form)[1:]]
     place = "".join(f" --scope {shlex.quote(key)}" for key in gate.scope)
-    return [*lines, f"  phasegate decide {run.id} {gate.phase} {gate.outcomes[0]} --by NAME{place}{seen}"]
+    role = f" --role {shlex.quote(gate.roles[0])}" if gate.roles and not gate.users else ""
+    return [*lines, f"  phasegate decide {run.id} {gate.phase} {gate.outcomes[0]} --by NAME{role}{place}{seen}"]
 
 
 def _question_lines(run: Run, question: dict[str, Any]) -> list[str]:
