@@ -165,7 +165,10 @@ def reset(flow: Flow, run: Run, now: datetime, key: Instance, *, by: str = "", r
 
 
 def skip(flow: Flow, run: Run, now: datetime, key: Instance, *, by: str = "", reason: str = "") -> tuple[f.Fact, ...]:
-    """Go on without a phase (not a gate: that would be a way around its decision) that has not run, waits, or failed. While a run is ending, only an undoing can be skipped."""
+    """Go on without a phase that has not run, waits, or failed; not without a gate, which would be a way around its decision.
+
+    While a run is ending, only an undoing can be skipped.
+    """
     key = (flow.phase(key[0]).name, key[1])
     if not key[0].startswith(UNDO):
         _check_not_ending(run)

@@ -403,9 +403,8 @@ class SqlStore(ABC):
                 connection.execute(statement, params)
 
     def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
-        with (
-            self.reading() as connection
-        ):  # made in one transaction, so the tables speak for all; looking takes no lock
+        # Made in one transaction, so the tables speak for all that goes with them; and looking takes no lock.
+        with self.reading() as connection:
             if metadata.tables and set(metadata.tables) <= set(sa.inspect(connection).get_table_names()):
                 return
         with self.writing() as connection:

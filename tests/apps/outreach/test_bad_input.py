@@ -170,7 +170,13 @@ def test_database_locked_by_another_process(loaded: Path, tmp_path: Path) -> Non
     before: Tables = tables_of(copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        assert "locked" in refused("1", "--state", "WV", database=copy, cwd=tmp_path, PHASEGATE_BUSY="0.5")
+        (tmp_path / "more.csv").write_text("company,employees,state\nCedar Works,100,WV\n")
+        load = ("load", "--companies", "more.csv")
+        assert "locked" in refused(*load, database=copy, cwd=tmp_path, PHASEGATE_BUSY="0.5")
+        # A phase that could not be done is the failed result of the guide; looking needs no lock.
+        done = outreach("1", "--state", "WV", cwd=tmp_path, database=copy, settings={"PHASEGATE_BUSY": "0.5"})
+        assert (done.returncode, "locked" in done.stdout, "Traceback" in done.stdout + done.stderr) == (1, True, False)
+        assert outreach("status", cwd=tmp_path, database=copy, settings={"PHASEGATE_BUSY": "0.5"}).returncode == 0
     assert tables_of(copy) == before
 
 

@@ -102,6 +102,8 @@ def mend(engine: Engine) -> None:
 
 
 class _NoTables:
+    tables = ()
+
     def create_all(self, connection: object) -> None: ...
 
 
