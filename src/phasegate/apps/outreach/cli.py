@@ -98,7 +98,7 @@ def run(  # noqa: PLR0917 - called by name, for the options of a command line
         "only_validated": only_validated, "only_pending": only_pending, "revalidate": revalidate,
         "csv_file": str(file) if file else None, "verbose": session.verbose,
     }  # fmt: skip
-    context = {key: value for key, value in given.items() if value is not None and value is not False}
+    context: dict[str, Any] = {k: v for k, v in given.items() if v is not None and v is not False}
     if not {"state", "company_id", "person_id"} & context.keys() and any(entry.phase_id >= 4 for entry in entries):
         context["state"] = None  # every state; phases 4 to 6 want that to be said
     with _engine(session) as engine, compat.using(engine):
