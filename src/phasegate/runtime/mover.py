@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from phasegate.core import facts as f
 from phasegate.core.planner import advance
@@ -48,6 +49,11 @@ class Mover(Starting):
         assert flow is not None, "only runs of known flows are claimed"
         self._drop(run.id)
         now = self._store.now()
+        if _only_ready(run, now):  # the usual case: it was planned when it was recorded, so nothing can follow now
+            held = self._held[run.id] = Held(run, flow, before=run)
+            held.find_ready()
+            self._start_ready(held)
+            return None
         lost = [
             f.AttemptLost(now, *key, i.attempt, "its worker vanished")
             for key, i in run.phases.items()
@@ -123,3 +129,13 @@ class Mover(Starting):
                 stopped = f.AttemptStopped(self._store.now(), *attempt.key, attempt.context.attempt, "handed back")
                 held.inbox.append((attempt, executor.Ending(stopped)))
         held.running.clear()
+
+
+def _only_ready(run: Run, now: datetime) -> bool:
+    """Whether some phase of the run is ready, and none was left running or has become due."""
+    ready = False
+    for instance in run.phases.values():
+        if instance.status is PhaseStatus.RUNNING or (instance.due_at is not None and instance.due_at <= now):
+            return False
+        ready = ready or instance.status is PhaseStatus.READY
+    return ready and run.status not in AT_REST
