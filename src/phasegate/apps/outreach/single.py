@@ -11,11 +11,11 @@ from phasegate.apps.outreach.phases.batch import QUERIES, CompanyRows, Row, read
 from phasegate.apps.outreach.phases.gate import judge_slots
 from phasegate.apps.outreach.phases.intent import with_verification
 from phasegate.apps.outreach.phases.readiness import judge_readiness, readiness_result
-from phasegate.apps.outreach.rules.company import validate_company, validate_company_record
+from phasegate.apps.outreach.rules.company import validate_company
 from phasegate.apps.outreach.rules.intent import check_trigger, score_person
 from phasegate.apps.outreach.rules.person import validate_person
 from phasegate.apps.outreach.rules.promotion import Campaigns, evaluate_promotion
-from phasegate.apps.outreach.rules.slots import SlotGate, evaluate_slot_gate
+from phasegate.apps.outreach.rules.slots import SlotGate
 
 # --- bare dictionaries ----------------------------------------------------------------------------------------------
 
@@ -28,20 +28,10 @@ def judge_company(company: Row, slot_rows: Sequence[Row] | None = None) -> dict[
     return validate_company(company, slot_rows).to_result()
 
 
-def judge_company_record(company: Row, slot_rows: Sequence[Row] | None = None) -> dict[str, Any]:
-    """Phase 1 in the record form of the batch tools, which also asks for the id."""
-    return validate_company_record(company, slot_rows).to_record_result()
-
-
 def judge_person(person: Row, known_companies: Collection[str] | None = None) -> dict[str, Any]:
     """Phase 2 on one person; without known companies there is a warning that the company was not checked."""
     known = None if known_companies is None else frozenset(known_companies)
     return validate_person(person, known).to_result()
-
-
-def judge_gate(company: Row, slots: Sequence[Row], people: Sequence[Row], now: datetime) -> dict[str, Any]:
-    """Phase 2.5 on one company with its slots and people."""
-    return evaluate_slot_gate(company, slots, people, now).to_result()
 
 
 def judge_trigger(person: Row, now: datetime) -> dict[str, Any]:
@@ -78,12 +68,6 @@ def slot_gates(engine: Engine, company_ids: Sequence[str], *, tenant: str | None
     """Phase 2.5 judged on the rows as they are, also for companies that wait."""
     now = engine.store.now()
     return [judge_slots(rows, now) for rows in read_companies(engine, company_ids, tenant=tenant).values()]
-
-
-def judge_stored_company(engine: Engine, company_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:
-    """Phase 1 on a stored company and its slot rows; None when it does not exist."""
-    rows = read_company(engine, company_id, tenant=tenant)
-    return None if rows is None else validate_company_record(rows.company, rows.slots).to_result()
 
 
 def judge_stored_readiness(engine: Engine, company_id: str, *, tenant: str | None = None) -> dict[str, Any] | None:
