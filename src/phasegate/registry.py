@@ -19,15 +19,18 @@ Projection = Callable[[Any, Sequence[RecordedFact]], None]
 class Registry:
     """Flows, and what their phases refer to.
 
-    ``deps`` is handed to every phase function as ``ctx.deps``. Raises ``FlowError`` when a flow names a handler that does
+    ``deps`` is handed to every phase function as ``ctx.deps``. ``schemas`` are the database schemas in which the application
+    keeps tables of its own, where the database has schemas: their names need not be qualified then.
+
+    Raises ``FlowError`` when a flow names a handler that does
     not exist or when the same name and version is registered with another definition.
     """
 
-    def __init__(self, *flows: Flow, deps: Any = None) -> None:
+    def __init__(self, *flows: Flow, deps: Any = None, schemas: Sequence[str] = ()) -> None:
         self._flows: dict[tuple[str, int], Flow] = {}
         self._handlers: dict[str, Callable[..., Any]] = {}
         self._projections: list[Projection] = []
-        self.deps = deps
+        self.deps, self.schemas = deps, tuple(schemas)
         for flow in flows:
             self.add(flow)
 

@@ -154,10 +154,10 @@ class CrashPoint:
 
 
 @contextmanager
-def temporary_engine(*flows: Flow, deps: Any = None, **options: Any) -> Iterator[Engine]:
+def temporary_engine(*flows: Flow, deps: Any = None, database: str = "sqlite://", **options: Any) -> Iterator[Engine]:
     """An engine on a database of its own that is gone afterwards, with these flows registered.
 
-    ``options`` are those of ``Engine``: ``clock``, ``limits``, ``tenant``.
+    ``database`` names another one, which stays. ``options`` are those of ``Engine``: ``clock``, ``limits``, ``tenant``.
     """
-    with Engine("sqlite://", Registry(*flows, deps=deps), **options) as engine:
+    with Engine(database, Registry(*flows, deps=deps), **options) as engine:
         yield engine

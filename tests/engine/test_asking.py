@@ -20,7 +20,8 @@ from phasegate import (
     Stale,
     UnknownName,
 )
-from phasegate.testing import FakeClock, Scripted, drain, temporary_engine
+from phasegate.testing import FakeClock, Scripted, drain
+from tests.engines import temporary_engine
 from tests.runtime.flows import ACME, assert_sound, finished, flow, kinds, one, subjects
 
 FORM = {

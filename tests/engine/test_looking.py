@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from phasegate import Engine, Gate, Phase, PhaseStatus, Registry, RunStatus, UnknownName
-from phasegate.testing import Scripted, temporary_engine
+from phasegate.testing import Scripted
+from tests.engines import address_in, temporary_engine
 from tests.runtime.flows import ACME, finished, flow, one, subjects
 
 PHASES = flow(
@@ -108,7 +109,7 @@ def test_waiting_for_a_run_ends_when_it_parks_or_time_is_up(engine: Engine) -> N
 
 
 def test_an_engine_without_the_flows_code_shows_and_moves_runs(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(PHASES)) as working:
         run = finished(working)
     with Engine(address) as looking:

@@ -20,7 +20,9 @@ from phasegate import (
     Skip,
     UnknownName,
 )
-from phasegate.testing import Scripted, temporary_engine
+from phasegate.store.tables import metadata as engine_tables
+from phasegate.testing import Scripted
+from tests.engines import temporary_engine
 from tests.runtime.flows import ENTER, LEDGER, assert_sound, entries, flow, kinds, metadata, subjects
 
 CHAIN = flow(
@@ -169,7 +171,7 @@ def test_an_unknown_phase_is_named_with_the_nearest_known() -> None:
 
 
 def every_row(engine: Engine) -> dict[str, list[Any]]:
-    names = [row["name"] for row in engine.read("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    names = [*engine_tables.tables, *metadata.tables]
     return {name: engine.read(f"SELECT * FROM {name}") for name in names}
 
 

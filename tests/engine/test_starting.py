@@ -18,7 +18,8 @@ from phasegate import (
     Subject,
     UnknownName,
 )
-from phasegate.testing import Scripted, temporary_engine
+from phasegate.testing import Scripted
+from tests.engines import address_in, temporary_engine
 from tests.runtime import program
 from tests.runtime.flows import ACME, assert_sound, flow, one, subjects
 
@@ -80,7 +81,7 @@ def test_racing_threads_start_one_run() -> None:
 
 
 def test_racing_processes_start_one_run_in_a_database_they_create(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with (
         program.running("start", address, "story", "acme") as first,
         program.running("start", address, "story", "acme") as second,
@@ -141,7 +142,7 @@ def test_a_closed_engine_refuses_instead_of_hanging() -> None:
 
 
 def test_closing_right_after_asking_keeps_what_was_answered(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     for number in range(10):
         with Engine(address, Registry(one(Scripted(1)))) as engine:
             engine.start("story", subjects(10)[number])

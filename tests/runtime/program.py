@@ -24,7 +24,7 @@ TABLE = "CREATE TABLE IF NOT EXISTS done (name TEXT PRIMARY KEY, count INTEGER N
 def note(ctx: Context) -> str:
     """Write a row for each completion, counted by the database."""
     ctx.write(
-        "INSERT INTO done (name, count) VALUES (:name, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1",
+        "INSERT INTO done (name, count) VALUES (:name, 1) ON CONFLICT (name) DO UPDATE SET count = done.count + 1",
         {"name": f"{ctx.subject.id}/{ctx.phase}"},
     )
     return f"{ctx.deps}/{ctx.attempt}"

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from phasegate import Batch, Context, Fatal, Limits, Outcome, Phase, PhaseStatus, Retry, RunStatus, Skip
-from phasegate.testing import FakeClock, Scripted, drain, temporary_engine
+from phasegate.testing import FakeClock, Scripted, drain
+from tests.engines import temporary_engine
 from tests.runtime.flows import ENTER, assert_sound, entries, flow, metadata, one, subjects
 
 WIDE = Batch(size=500, within=30)  # longer than any test: only the size, or that no more will come, may fire it

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from phasegate import Context, Engine, Gate, Outcome, Phase, PhaseStatus, Registry, RunStatus
-from phasegate.testing import Scripted, temporary_engine
+from phasegate.testing import Scripted
+from tests.engines import address_in, temporary_engine
 from tests.runtime.flows import ACME, assert_sound, finished, flow, kinds
 
 
@@ -140,7 +141,7 @@ def test_outputs_are_read_again_by_an_engine_that_did_not_make_them(tmp_path: Pa
         Phase("work", lambda ctx: [ctx.inputs["first"], ctx.inputs["release"]["by"]], needs=("first", "release")),
         Phase("again", lambda ctx: [ctx.item["id"], ctx.inputs["first"]], each="list", needs=("release", "first")),
     )  # fmt: skip
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(phases)) as before:
         run = finished(before)
         assert run.status is RunStatus.WAITING

@@ -12,7 +12,8 @@ import pytest
 
 from phasegate import Batch, Context, Engine, Gate, Limits, NotAllowed, Outcome, Phase, PhaseStatus, RunStatus
 from phasegate.core import facts as f
-from phasegate.testing import Scripted, temporary_engine
+from phasegate.testing import Scripted
+from tests.engines import temporary_engine
 from tests.runtime.flows import ACME, ENTER, assert_sound, entries, facts, flow, kinds, metadata, one, outcome
 from tests.waiting import wait_for
 

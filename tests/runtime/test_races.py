@@ -11,7 +11,7 @@ import pytest
 
 from phasegate import Context, Engine, Outcome, Phase, Registry, Run, RunStatus
 from phasegate.runtime import starting
-from phasegate.testing import temporary_engine
+from tests.engines import address_in, temporary_engine
 from tests.runtime.flows import ACME, assert_sound, flow, kinds, metadata, one
 from tests.runtime.test_interrupting import Held, draining
 from tests.waiting import wait_for
@@ -106,7 +106,7 @@ def test_what_was_reset_starts_anew_without_waiting_for_the_attempt_that_was_giv
 
 def test_a_run_that_another_engine_paused_does_not_keep_the_worker_busy(tmp_path: Path) -> None:
     held = Held()
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(one(held))) as working, Engine(address, Registry(one(held))) as other:
         working.create_tables(metadata)
         run = working.start("story", ACME)

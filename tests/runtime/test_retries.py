@@ -10,7 +10,8 @@ import pytest
 
 from phasegate import Fatal, PhaseStatus, Retry, RunStatus
 from phasegate.core import facts as f
-from phasegate.testing import FakeClock, Scripted, drain, temporary_engine
+from phasegate.testing import FakeClock, Scripted, drain
+from tests.engines import temporary_engine
 from tests.runtime.flows import facts, finished, kinds, one, subjects
 
 

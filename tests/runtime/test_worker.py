@@ -29,7 +29,8 @@ from phasegate import (
 from phasegate.core import facts as f
 from phasegate.runtime.held import Held
 from phasegate.runtime.worker import Worker
-from phasegate.testing import FakeClock, Scripted, temporary_engine
+from phasegate.testing import FakeClock, Scripted
+from tests.engines import address_in, temporary_engine
 from tests.runtime import program
 from tests.runtime.flows import ACME, assert_sound, facts, finished, flow, kinds, one, serve, subjects
 from tests.waiting import wait_for
@@ -38,7 +39,7 @@ from tests.waiting import wait_for
 
 
 def test_a_worker_does_what_is_started_and_decided_while_it_runs(tmp_path: Path) -> None:
-    with program.opened(f"sqlite:///{tmp_path / 'runs.db'}") as engine:
+    with program.opened(address_in(tmp_path)) as engine:
 
         def people(_worker: Worker) -> None:
             run = engine.start("asking", ACME)
@@ -52,7 +53,7 @@ def test_a_worker_does_what_is_started_and_decided_while_it_runs(tmp_path: Path)
 
 
 def test_a_worker_does_what_other_processes_start_and_decide(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
 
     def other(*arguments: str) -> str:
         with program.running(*arguments) as process:
@@ -207,7 +208,7 @@ def test_a_flow_registered_after_the_first_drain_is_worked_on() -> None:
 
 
 def test_runs_of_an_unknown_version_are_left_alone(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(one(Scripted("old")))) as old:
         first = old.start("story", ACME)
     newer = Flow("story", 2, (Phase("work", Scripted("new")), Phase("more", Scripted(2))))
@@ -223,7 +224,7 @@ def test_runs_of_an_unknown_version_are_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_changed_definition_is_refused_while_runs_of_the_former_are_unfinished(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(one(Scripted(1)))) as engine:
         run = engine.start("story", ACME)
     with Engine(address, Registry(flow(Phase("work", Scripted(1)), Phase("more", Scripted(2))))) as engine:
@@ -244,7 +245,7 @@ def there(_ctx: Context) -> str:
 
 
 def test_a_function_may_move_while_runs_are_unfinished(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with Engine(address, Registry(one(here))) as engine:
         run = engine.start("story", ACME)
     with Engine(address, Registry(one(there))) as engine:
@@ -256,7 +257,7 @@ def test_a_function_may_move_while_runs_are_unfinished(tmp_path: Path) -> None:
 
 
 def test_two_engines_on_one_database_do_everything_once(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with program.opened(address, concurrency=9) as one_engine, program.opened(address, concurrency=9) as other:
         runs = one_engine.start_many("asking", subjects(60))
         threads = [threading.Thread(target=engine.drain) for engine in (one_engine, other)]
@@ -270,7 +271,7 @@ def test_two_engines_on_one_database_do_everything_once(tmp_path: Path) -> None:
 
 
 def test_two_processes_on_one_database_do_everything_once(tmp_path: Path) -> None:
-    address = f"sqlite:///{tmp_path / 'runs.db'}"
+    address = address_in(tmp_path)
     with program.opened(address, concurrency=5) as engine:
         runs = engine.start_many("story", subjects(60))
         with program.running("drain", address) as process:
@@ -376,7 +377,7 @@ def held_by(process: subprocess.Popen[str], engine: Engine, run_id: str) -> None
 
 
 def test_the_runs_of_a_killed_process_are_taken_over(tmp_path: Path) -> None:
-    address, go = f"sqlite:///{tmp_path / 'runs.db'}", tmp_path / "go"
+    address, go = address_in(tmp_path), tmp_path / "go"
     with program.opened(address, "rescuer") as engine:
         run = engine.start("story", ACME, input={"go": str(go)})
         with program.running("hold", address) as process:
@@ -396,7 +397,7 @@ def test_the_runs_of_a_killed_process_are_taken_over(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_was_taken_for_dead_writes_nothing(tmp_path: Path) -> None:
-    address, go = f"sqlite:///{tmp_path / 'runs.db'}", tmp_path / "go"
+    address, go = address_in(tmp_path), tmp_path / "go"
     with program.opened(address, "rescuer") as engine:
         run = engine.start("story", ACME, input={"go": str(go)})
         with program.running("hold", address) as process:
@@ -418,7 +419,7 @@ def test_a_worker_that_was_taken_for_dead_writes_nothing(tmp_path: Path) -> None
 
 
 def test_a_phase_that_kills_its_worker_does_not_do_so_for_ever(tmp_path: Path) -> None:
-    address, deaths = f"sqlite:///{tmp_path / 'runs.db'}", 0
+    address, deaths = address_in(tmp_path), 0
     with program.opened(address) as engine:
         run = engine.start("deadly", ACME)
         while not engine.get(run.id).finished:

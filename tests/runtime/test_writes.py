@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,8 @@ from phasegate import (
     Skip,
 )
 from phasegate.core import facts as f
-from phasegate.testing import FakeClock, Scripted, drain, temporary_engine
+from phasegate.testing import FakeClock, Scripted, drain
+from tests.engines import temporary_engine
 from tests.runtime.flows import ENTER, LEDGER, assert_sound, entries, finished, flow, kinds, metadata, one, subjects
 
 COUNT = "UPDATE ledger SET amount = amount + :more WHERE entry = 'total'"
@@ -89,7 +91,7 @@ def test_other_endings_keep_what_was_written(ending: Any) -> None:
     ("bad", "reason"),
     [
         ((ENTER, {"entry": "bad", "amount": 0}), "IntegrityError"),
-        (("INSERT INTO nowhere VALUES (1)", {}), "OperationalError"),
+        (("INSERT INTO nowhere VALUES (1)", {}), "OperationalError|ProgrammingError"),
         (("INSERT INTO ledger VALUES (:entry, 1)", {}), "StatementError"),
         (("INSERT INTO ledger VALUES (:entry, 1)", {"entry": object()}), "ProgrammingError"),
         (("INSERT INTO ledger VALUES ('\ud800', 1)", {}), "UnicodeEncodeError"),
@@ -107,7 +109,7 @@ def test_a_failing_write_fails_its_attempt_and_nobody_elses(bad: Any, reason: st
         ended = {run.subject.id: engine.get(run.id) for run in runs}
         failed = ended.pop("c003")
         assert failed.status is RunStatus.FAILED
-        assert reason in str(failed.at("work").reason)
+        assert re.search(reason, str(failed.at("work").reason))
         assert {run.status for run in ended.values()} == {RunStatus.SUCCEEDED}
         assert sorted(entries(engine)) == sorted(ended)
         assert_sound(engine, runs)
@@ -147,7 +149,7 @@ def test_the_error_of_a_failing_write_does_not_tell_what_was_written() -> None:
     with temporary_engine(one(writing(bad))) as engine:
         engine.create_tables(metadata)
         run = finished(engine)
-        assert "CHECK constraint failed" in str(run.reason)
+        assert re.search("(CHECK constraint failed|violates check constraint)", str(run.reason))
         assert "the secret name" not in str(run.reason)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from phasegate.store.base import Store
 from phasegate.store.opening import open_store
+from tests import postgres
 
 Clock = Callable[[], datetime]
 
@@ -20,7 +21,7 @@ class Backend:
     address: Callable[[Path], str]
     lasting: bool
 
-    def open(self, folder: Path, clock: Clock | None = None, busy: float | None = None) -> Store:
+    def open(self, folder: Path, clock: Clock | None = None, busy: float = 30.0) -> Store:
         store = open_store(self.address(folder), clock=clock, busy=busy)
         store.prepare()
         return store
@@ -29,4 +30,5 @@ class Backend:
 BACKENDS = {
     "sqlite file": Backend(lambda folder: f"sqlite:///{folder / 'runs.db'}", lasting=True),
     "sqlite temporary": Backend(lambda _folder: "sqlite://", lasting=False),
+    "postgresql": Backend(postgres.database_of, lasting=True),
 }

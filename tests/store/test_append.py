@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from phasegate.core import facts as f
 from phasegate.core.run import PhaseStatus, Run, RunStatus
 from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, UnknownName
-from phasegate.store.base import Append, Store, Write, WriteFailed
+from phasegate.store.base import Append, RunFilter, Store, Write, WriteFailed
 from tests.store.conformance import claim, done, entries, entry, metadata, move, new, only, put
 from tests.store.stores import Backend
 
@@ -22,6 +23,25 @@ def test_a_new_run_is_there_as_it_was_recorded(store: Store) -> None:
     run = put(store, append)
     assert store.load([run.id]) == [run]
     assert only(store.load([run.id])).input == {"size": 3}
+
+
+def test_the_character_nul_is_no_trouble_where_people_write_freely(store: Store) -> None:
+    run, now = put(store, new(store)), store.now()
+    failed = f.AttemptFailed(now, "draft", (), 1, "E", "half\0baked", True)
+    run = put(store, move(store, run, f.AttemptStarted(now, "draft", (), 1, "w"), failed))
+    reason = only(store.load([run.id])).at("draft").reason
+    assert reason is not None
+    assert re.fullmatch("E: half.baked", reason, re.DOTALL)
+
+
+def test_the_character_nul_in_a_name_is_kept_or_refused(store: Store) -> None:
+    (answer,) = store.append([new(store, "ac\0me")])
+    if answer is None:
+        assert [run.subject.id for run in store.find(RunFilter())] == ["ac\0me"]
+    else:
+        assert isinstance(answer, InputError)
+        assert "NUL" in str(answer)
+        assert store.find(RunFilter()) == []
 
 
 def test_an_update_replaces_what_changed(store: Store) -> None:

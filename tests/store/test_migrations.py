@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -72,7 +73,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for another's transaction."""
-    monkeypatch.setattr("phasegate.store.sqlite.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("phasegate.store.upgrading.open_store", partial(open_store, busy=0.0))
 
 
 @pytest.mark.parametrize("other", [UPGRADE, CREATE], ids=["upgrading", "creating at once"])

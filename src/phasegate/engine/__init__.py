@@ -23,7 +23,9 @@ class Engine(Asking, Aiming):
     """Runs of flows on one database.
 
     ``database`` is an address such as ``sqlite:///phasegate.db`` (the default comes from ``PHASEGATE_DATABASE``) or
-    ``sqlite://`` for a temporary one. Raises ``StoreError`` when it cannot be used. Close it, or use it in a ``with`` block.
+    ``sqlite://`` for a temporary one, or ``postgresql://user@host/name``.
+
+    Raises ``StoreError`` when it cannot be used. Close it, or use it in a ``with`` block.
     """
 
     def __init__(
@@ -31,13 +33,14 @@ class Engine(Asking, Aiming):
         clock: Callable[[], datetime] | None = None, limits: Limits | None = None,
     ) -> None:  # fmt: skip
         database, tenant, limits, busy = _from_environment(database, tenant, limits)
-        store = open_store(str(database), clock=clock, busy=busy)
+        registry = registry or Registry()
+        store = open_store(str(database), clock=clock, busy=busy, schemas=registry.schemas)
         try:
             store.prepare()
         except BaseException:
             store.close()
             raise
-        self._open(store, registry or Registry(), tenant, limits, dry_run=False)
+        self._open(store, registry, tenant, limits, dry_run=False)
 
     def __enter__(self) -> Self:
         return self
@@ -48,9 +51,9 @@ class Engine(Asking, Aiming):
 
 def _from_environment(
     database: Any, tenant: str | None, limits: Limits | None
-) -> tuple[Any, str, Limits, float | None]:
+) -> tuple[Any, str, Limits, float]:
     if not any(name.startswith("PHASEGATE_") for name in os.environ):  # nothing to read: spare the import
-        return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits(), None
+        return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits(), 30.0
     from phasegate.settings import from_environment
 
     settings = from_environment()

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from phasegate.engine.base import Base
 from phasegate.runtime.worker import Limits, Worker
-from phasegate.store.base import Write
+from phasegate.store.base import Ddl, Write
 from phasegate.store.ids import new_id
 
 
@@ -100,8 +100,9 @@ class Working(Base):
         """
         self._journal.call(lambda: self.store.write([Write(s, p) for s, p in writes])).result()
 
-    def create_tables(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
-        """Create an application's own tables where they do not exist."""
+    def create_tables(self, metadata: Any, ddl: Ddl = ()) -> None:
+        """Create an application's own tables where they do not exist, and then execute ``ddl``: statements for every database, or
+        by the name of its dialect (``sqlite``, ``postgresql``)."""
         self.store.create(metadata, ddl)
 
     def _make_worker(self, limits: Limits) -> Worker:

@@ -202,5 +202,5 @@ def _said(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """Text that can be stored: without halves of characters, which names of files, for one, may have."""
-    return text.encode("utf-8", "replace").decode()
+    """Text that can be stored: without halves of characters, which names of files, for one, may have, and without NUL."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()

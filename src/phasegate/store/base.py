@@ -132,6 +132,8 @@ class WorkerRow:
 #: What a run's epoch rises by when its worker died; a run that was handed over in good order is one epoch further.
 DEATH = 1 << 16
 
+#: Statements, the same for every database or by the name of its dialect: ``sqlite``, ``postgresql``.
+Ddl = Sequence[str] | Mapping[str, Sequence[str]]
 OutputKey = tuple[str, str, Scope, int]  # run, phase, scope, version
 
 
@@ -189,7 +191,7 @@ class Store(Protocol):
         """The values of outputs; unknown ones are left out."""
 
     def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
-        """Commits after a position, in order."""
+        """Commits after a position, in order. Whoever goes on from the last one seen misses none."""
 
     def next_due(self, flows: Sequence[tuple[str, int]]) -> datetime | None:
         """When there will be more to claim of these flows, should nobody commit anything: as ``Claimed.later``."""
@@ -212,8 +214,11 @@ class Store(Protocol):
     def write(self, writes: Sequence[Write]) -> None:
         """Commit writes of an application that belong to no run; all or none."""
 
-    def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
-        """Create an application's own tables, and run its further statements, where they do not exist yet."""
+    def create(self, metadata: Any, ddl: Ddl = ()) -> None:
+        """Create an application's own tables, and run its further statements, where they do not exist yet.
+
+        On PostgreSQL a table lies in the schema that ``table.info["schema"]`` names, if any.
+        """
 
     def rehearsal(self) -> AbstractContextManager[Store]:
         """A store on which everything happens as on this one and is undone when the context ends."""

@@ -29,11 +29,15 @@ class Queries:
             sa.select(runs.c.id).where(free, runs.c.due_at <= now, known).order_by(runs.c.due_at)
             .limit(sa.bindparam("most", type_=sa.Integer))
         )  # fmt: skip
+        # For the transaction that takes them: what another worker is taking now is passed over. SQLite has one writer at a
+        # time anyway, and its dialect leaves the clause out.
+        self.due_and_free = self.due.with_for_update(skip_locked=True)
         self.later = sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
         # When somebody's runs come free should they not renew.
         leases = sa.select(sa.func.min(workers.c.lease_until)).where(sa.exists().where(runs.c.worker == workers.c.id))
         self.next_lease_end = leases.where(workers.c.id != sa.bindparam("holder"))
         self.dead = sa.select(workers.c.id).where(workers.c.lease_until <= now)
+        self.dead_and_free = self.dead.with_for_update(skip_locked=True)
         self.take = sa.update(runs).where(any_of(runs.c.id, ids)).values(worker=sa.bindparam("holder"), **raised)
         self.free_of_dead = bereft.where(any_of(runs.c.worker, sa.bindparam("dead")))
         self.free_some = freed.where(any_of(runs.c.id, ids), runs.c.worker == sa.bindparam("holder"))

@@ -15,15 +15,17 @@ CREATE_VERSION = (
 )
 
 
-def found_version(connection: sa.Connection) -> str | None:
-    """The version of the schema; None when the database has none of our tables.
+def found_version(connection: sa.Connection, schema: str | None) -> str | None:
+    """The version of the engine's tables; None when the database has none. ``schema`` is where they would be.
 
     Raises ``SchemaMismatch`` when it has tables of ours and does not say which version they are.
     """
-    tables = sa.inspect(connection).get_table_names()
+    tables = sa.inspect(connection).get_table_names(schema)
     version = None
     if VERSION_TABLE in tables:
-        version = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
+        version = connection.execute(
+            sa.select(sa.column("version_num")).select_from(sa.table(VERSION_TABLE, schema=schema))
+        ).scalar()
     if version is None and any(name.startswith(PREFIX) and name != VERSION_TABLE for name in tables):
         raise SchemaMismatch("the database has tables of phasegate without a version", hint="restore it from a backup")
     return None if version is None else str(version)

@@ -20,6 +20,7 @@ from phasegate.store.base import (
     Append,
     Claimed,
     Commit,
+    Ddl,
     OutputKey,
     Projection,
     RunFilter,
@@ -34,6 +35,11 @@ from phasegate.store.tables import FINAL, attempts, decisions, facts, flows, out
 
 class SqlStore(ABC):
     """The verbs of ``Store``; see there for what each promises."""
+
+    #: The name SQLAlchemy gives the dialect: the key under which an application keeps statements for it.
+    dialect: str
+    #: The schema of the engine's tables, where the database has schemas.
+    schema: str | None = None
 
     def __init__(self) -> None:
         self._queries = Queries(self.any_of)
@@ -105,7 +111,28 @@ class SqlStore(ABC):
     def many(self, values: Sequence[str]) -> Any:
         """Many values as one parameter."""
 
+    @abstractmethod
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """Have the definitions of tables and flows to oneself until the transaction ends; where there are schemas, the
+        engine's exists then."""
+
+    @abstractmethod
+    def has_tables(self, connection: sa.Connection, names: Sequence[str]) -> bool:
+        """Whether all of these tables exist."""
+
+    @abstractmethod
+    def create_tables(self, connection: sa.Connection, metadata: sa.MetaData) -> None:
+        """Create an application's tables where they do not exist."""
+
+    @abstractmethod
+    def settled(self, position: Any) -> sa.ColumnElement[bool]:
+        """Whether nobody can commit anything before a position of the log any more."""
+
     # --- connections ---
+
+    def open_looking(self) -> AbstractContextManager[sa.Connection]:
+        """A connection that leaves a database which may be somebody else's exactly as it is."""
+        return self.open_reading()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -249,7 +276,7 @@ class SqlStore(ABC):
                 return Claimed((), self._later(connection, worker, given))
         with self.writing() as connection:
             self._sweep(connection, now)
-            ids = [row.id for row in connection.execute(self._queries.due, {**given, "most": limit})]
+            ids = [row.id for row in connection.execute(self._queries.due_and_free, {**given, "most": limit})]
             if ids:
                 connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
             return Claimed(tuple(self._load(connection, ids)), self._later(connection, worker, given))
@@ -266,7 +293,7 @@ class SqlStore(ABC):
 
     def _sweep(self, connection: sa.Connection, now: datetime) -> None:
         """Free the runs of workers whose lease has passed; the raised epoch fences the worker off should it still live."""
-        dead = [row.id for row in connection.execute(self._queries.dead, {"now": now})]
+        dead = [row.id for row in connection.execute(self._queries.dead_and_free, {"now": now})]
         self._bury(connection, dead)
 
     def _bury(self, connection: sa.Connection, dead: Sequence[str]) -> None:
@@ -362,8 +389,8 @@ class SqlStore(ABC):
 
     def log(self, *, run_id: str | None = None, after: int = 0, limit: int = 1000) -> list[Commit]:
         query = sa.select(facts).where(facts.c.position > after)
-        if run_id is not None:
-            query = query.where(facts.c.run_id == run_id)
+        # The commits of one run follow one another; those of different runs may become visible in another order.
+        query = query.where(self.settled(facts.c.position) if run_id is None else facts.c.run_id == run_id)
         with self.reading() as connection:
             return [
                 Commit(r.position, r.run_id, r.tenant, r.seq, r.at, tuple(codec.load_facts(r.body)))
@@ -376,6 +403,9 @@ class SqlStore(ABC):
             if connection.execute(sa.select(flows.c.body).where(here)).scalar() == body:
                 return True
         with self.writing() as connection:
+            self.lock_schema(connection)
+            if connection.execute(sa.select(flows.c.body).where(here)).scalar() == body:
+                return True  # somebody else was faster
             live = sa.select(runs.c.id).where(
                 runs.c.flow == name, runs.c.version == version, runs.c.status.not_in(FINAL)
             )
@@ -402,14 +432,15 @@ class SqlStore(ABC):
             for statement, params in joined(writes):
                 connection.execute(statement, params)
 
-    def create(self, metadata: Any, ddl: Sequence[str] = ()) -> None:
+    def create(self, metadata: Any, ddl: Ddl = ()) -> None:
         # Made in one transaction, so the tables speak for all that goes with them; and looking takes no lock.
+        names = list(metadata.tables)
         with self.reading() as connection:
-            if metadata.tables and set(metadata.tables) <= set(sa.inspect(connection).get_table_names()):
+            if names and self.has_tables(connection, names):
                 return
         with self.writing() as connection:
-            metadata.create_all(connection)
-            for statement in ddl:
+            self.create_tables(connection, metadata)
+            for statement in ddl.get(self.dialect, ()) if isinstance(ddl, Mapping) else ddl:
                 connection.exec_driver_sql(statement)
 
 
@@ -446,7 +477,7 @@ def store_errors(translate: Callable[[sa.exc.DBAPIError], StoreError | None]) ->
         yield
     except sa.exc.DBAPIError as error:
         ours = translate(error)
-        if ours is None and isinstance(error, sa.exc.OperationalError | sa.exc.InternalError):
+        if ours is None and isinstance(error, sa.exc.OperationalError | sa.exc.InternalError | sa.exc.ProgrammingError):
             ours = StoreError(f"the database answered: {error.orig}")
         if ours is None:
             raise

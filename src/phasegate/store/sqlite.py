@@ -22,12 +22,8 @@ from phasegate.store.sql import SqlStore, store_errors
 from phasegate.store.tables import metadata
 from phasegate.store.version import HEAD, VERSION_TABLE
 
-#: Seconds to wait for another process's transaction before giving up.
-BUSY_SECONDS = 30.0
-
 _PRAGMAS = (
     "synchronous=FULL",  # a commit that was answered is on disk
-    f"busy_timeout={int(BUSY_SECONDS * 1000)}",
     "foreign_keys=ON",
     "temp_store=MEMORY",
     "cache_size=-65536",  # KiB: the pages of the runs being worked on
@@ -38,8 +34,10 @@ _PRAGMAS = (
 class SQLiteStore(SqlStore):
     """The store on one SQLite file; ``path`` None is a temporary file that goes with the store."""
 
+    dialect = "sqlite"
+
     def __init__(
-        self, path: Path | str | None, *, clock: Callable[[], datetime] | None = None, busy: float = BUSY_SECONDS
+        self, path: Path | str | None, *, clock: Callable[[], datetime] | None = None, busy: float = 30.0
     ) -> None:
         super().__init__()
         # A database in memory belongs to one connection, but here a writer and readers work side by side.
@@ -73,7 +71,7 @@ class SQLiteStore(SqlStore):
     def prepare(self) -> None:
         self.check_place()
         with self.open_reading() as connection:
-            found = found_version(connection)
+            found = found_version(connection, None)
         if found is None:
             self._create_tables()
         elif found != HEAD:
@@ -92,7 +90,7 @@ class SQLiteStore(SqlStore):
         """All tables at once, marked with the version the migrations lead to: importing Alembic would take longer than the
         whole of a short program. A test proves that both ways give the same schema."""
         with self.open_writing() as connection:
-            if found_version(connection) is not None:  # another process was faster
+            if found_version(connection, None) is not None:  # another process was faster
                 return
             metadata.create_all(connection)
             for view in VIEWS:
@@ -120,6 +118,15 @@ class SQLiteStore(SqlStore):
     @contextlib.contextmanager
     def open_reading(self) -> Iterator[sa.Connection]:
         with store_errors(self.translate), self._engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def open_looking(self) -> Iterator[sa.Connection]:
+        # None of the pool's connections, for each of them turns the file to writing ahead.
+        plain = sa.create_engine(
+            self._engine.url, poolclass=sa.NullPool, hide_parameters=True, connect_args={"timeout": self._busy}
+        )
+        with store_errors(self.translate), plain.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -153,6 +160,19 @@ class SQLiteStore(SqlStore):
         listed = sa.func.json_each(values).table_valued("value")
         among: sa.ColumnElement[bool] = column.in_(sa.select(listed.c.value))
         return among
+
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """A transaction that may write is the only one that does."""
+
+    def has_tables(self, connection: sa.Connection, names: Sequence[str]) -> bool:
+        return set(names) <= set(sa.inspect(connection).get_table_names())
+
+    def create_tables(self, connection: sa.Connection, metadata: sa.MetaData) -> None:
+        metadata.create_all(connection)
+
+    def settled(self, position: Any) -> sa.ColumnElement[bool]:
+        # One transaction writes at a time, so positions become visible in their order.
+        return sa.true()
 
     def trace(self, seen: Callable[[str], None]) -> None:
         # Below SQLAlchemy, because what is written in bulk goes past it.

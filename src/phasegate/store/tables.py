@@ -134,7 +134,7 @@ outputs = _table(
 #: number of the last of them. The view ``phasegate_v_facts`` shows them one by one.
 facts = _table(
     "facts",
-    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
     sa.Column("run_id", sa.String, sa.ForeignKey(runs.c.id, ondelete="CASCADE"), nullable=False),
     sa.Column("tenant", sa.String, nullable=False),
     sa.Column("seq", sa.Integer, nullable=False),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from phasegate.errors import SchemaMismatch
+from phasegate.errors import InputError, SchemaMismatch
 from phasegate.store.opening import open_store
 from phasegate.store.schema import found_version, mismatch
 from phasegate.store.sql import SqlStore
@@ -31,7 +31,7 @@ def upgrade(address: str) -> str:
     try:
         store.check_place()
         with store.open_reading() as connection:
-            found = found_version(connection)
+            found = found_version(connection, store.schema)
         if found != HEAD:  # else there is no reason to wait for who is writing
             _bring_up(store)
     finally:
@@ -39,46 +39,73 @@ def upgrade(address: str) -> str:
     return HEAD
 
 
+def downgrade(address: str, version: str) -> None:
+    """Take the schema at ``address`` back to an earlier version; ``base`` is the one without tables, and without data.
+
+    All or nothing. Raises ``InputError`` for a version that nothing leads back to, ``StoreError`` as ``upgrade`` does.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    store = cast(SqlStore, open_store(address))
+    try:
+        store.check_place()
+        with store.open_writing() as connection, _one_at_a_time:
+            store.lock_schema(connection)
+            found = found_version(connection, store.schema)
+            if found is not None and found > HEAD:
+                raise mismatch(found)
+            command.downgrade(configuration(connection, store.schema), version)
+    except CommandError as error:
+        raise InputError(
+            f"nothing leads back to schema {version!r}", hint=f"name one before {HEAD}, or base"
+        ) from error
+    finally:
+        store.close()
+
+
 def current(address: str) -> str | None:
-    """The version of the schema at ``address``; None when nobody has created our tables there yet. Creates nothing."""
+    """The version of the schema at ``address``; None when nobody has created our tables there yet. Changes nothing."""
     store = cast(SqlStore, open_store(address))
     try:
         if not store.exists():
             return None
-        with store.open_reading() as connection:
-            return found_version(connection)
+        store.check_place()
+        with store.open_looking() as connection:
+            return found_version(connection, store.schema)
     finally:
         store.close()
 
 
 def _bring_up(store: SqlStore) -> None:
     with store.open_writing() as connection:
-        found = found_version(connection)
+        store.lock_schema(connection)
+        found = found_version(connection, store.schema)
         if found is not None and found > HEAD:
             raise mismatch(found)
         if found != HEAD:  # another process may have been faster
-            _migrate(connection, found)
+            _migrate(connection, found, store.schema)
 
 
-def _migrate(connection: sa.Connection, found: str | None) -> None:
+def _migrate(connection: sa.Connection, found: str | None, schema: str | None) -> None:
     from alembic import command
     from alembic.util import CommandError
 
     try:
         with _one_at_a_time:
-            command.upgrade(configuration(connection), HEAD)
+            command.upgrade(configuration(connection, schema), HEAD)
     except CommandError as error:
         raise SchemaMismatch(
             f"the database has schema {found}, from which no migration leads to {HEAD}", hint="restore it from a backup"
         ) from error
 
 
-def configuration(connection: sa.Connection) -> Config:
+def configuration(connection: sa.Connection, schema: str | None = None) -> Config:
     """What Alembic's commands need to migrate over ``connection``, in the transaction that is open on it."""
     from alembic.config import Config
 
     config = Config()
     # Alembic reads options as ConfigParser does, for which a percent sign begins something.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"] = connection
+    config.attributes["connection"], config.attributes["schema"] = connection, schema
     return config

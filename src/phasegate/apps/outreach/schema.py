@@ -80,4 +80,4 @@ SQLITE_DDL: tuple[str, ...] = (*_TRIGGERS, *_VIEWS)
 
 def create_tables(engine: Engine) -> None:
     """Create tables, trigger and views in the engine's database where they do not exist."""
-    engine.create_tables(metadata, SQLITE_DDL)
+    engine.create_tables(metadata, {"sqlite": SQLITE_DDL})

@@ -38,8 +38,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, primary_key=True),
         sa.Column("body", sa.Text, nullable=False),
     )
-    for view in _VIEWS:
-        op.execute(view)
+    for statement in _MORE[op.get_context().dialect.name]:
+        op.execute(statement)
 
 
 def downgrade() -> None:
@@ -167,7 +167,9 @@ def _create_outputs() -> None:
 def _create_facts() -> None:
     op.create_table(
         "phasegate_facts",
-        sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False
+        ),
         sa.Column("run_id", sa.String, sa.ForeignKey("phasegate_runs.id", ondelete="CASCADE"), nullable=False),
         sa.Column("tenant", sa.String, nullable=False),
         sa.Column("seq", sa.Integer, nullable=False),
@@ -194,7 +196,7 @@ def _create_decisions() -> None:
     )
 
 
-_VIEWS = (
+_SQLITE = (
     """CREATE VIEW phasegate_v_subjects_by_phase AS
     SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
            p.status AS phase_status, p.attempt, p.since, p.due_at, coalesce(p.reason, r.reason) AS reason
@@ -225,3 +227,45 @@ _VIEWS = (
            json_extract(j.value, '$.phase') AS phase, j.value AS fact
     FROM phasegate_facts f, json_each(f.body) j""",
 )
+
+_POSTGRESQL_VIEWS = (
+    """CREATE VIEW phasegate.phasegate_v_subjects_by_phase WITH (security_invoker = true) AS
+    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
+           p.status AS phase_status, p.attempt, p.since, p.due_at, coalesce(p.reason, r.reason) AS reason
+    FROM phasegate_runs r LEFT JOIN phasegate_phase_runs p
+      ON p.run_id = r.id AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
+    """CREATE VIEW phasegate.phasegate_v_recent_completions WITH (security_invoker = true) AS
+    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
+           a.outcome, a.started_at, a.finished_at
+    FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id
+    WHERE a.status = 'succeeded' AND a.finished_at >= now() - interval '24 hours'
+    ORDER BY a.finished_at DESC""",
+    """CREATE VIEW phasegate.phasegate_v_failed_phases WITH (security_invoker = true) AS
+    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, p.phase, p.scope, p.attempt, p.reason,
+           p.since AS failed_at
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE p.status = 'failed' AND r.status <> 'cancelled' ORDER BY p.since DESC""",
+    """CREATE VIEW phasegate.phasegate_v_stuck WITH (security_invoker = true) AS
+    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
+           p.status AS phase_status, p.since, p.due_at, p.reason
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND p.status IN ('ready', 'running', 'waiting', 'failed')
+      AND p.since < now() - interval '24 hours'
+    ORDER BY p.since""",
+    """CREATE VIEW phasegate.phasegate_v_facts WITH (security_invoker = true) AS
+    SELECT f.tenant, f.run_id, f.position, f.seq - json_array_length(f.body::json) + j.place AS seq,
+           j.fact ->> 'kind' AS kind, j.fact ->> 'at' AS at, j.fact ->> 'phase' AS phase, j.fact AS fact
+    FROM phasegate_facts f, json_array_elements(f.body::json) WITH ORDINALITY AS j(fact, place)""",
+)
+_OWN = "tenant = current_setting('phasegate.tenant', true)"
+_POLICIES = tuple(
+    statement
+    for name in ("runs", "phase_runs", "attempts", "outputs", "facts", "decisions")
+    for statement in (
+        f"ALTER TABLE phasegate.phasegate_{name} ENABLE ROW LEVEL SECURITY",
+        f"CREATE POLICY own_tenant ON phasegate.phasegate_{name} USING ({_OWN}) WITH CHECK ({_OWN})",
+    )
+)
+
+#: What follows the tables, by dialect.
+_MORE = {"sqlite": _SQLITE, "postgresql": (*_POSTGRESQL_VIEWS, *_POLICIES)}
