@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from phasegate.errors import StoreUnavailable
+from phasegate.errors import NotADatabase, StoreUnavailable
 
 #: Where runs are kept when nobody says otherwise.
 DEFAULT = "sqlite:///phasegate.db"
@@ -31,6 +31,22 @@ def check_exists(address: str) -> None:
     if file is not None and not file.exists():
         raise StoreUnavailable(
             f"there is no database {file}", hint="name it with --database, or create it with: phasegate db upgrade"
+        )
+
+
+def check_prepared(address: str) -> None:
+    """Raise ``StoreError`` unless there is a database at ``address`` with phasegate's tables; changes nothing.
+
+    For whoever only looks: what is empty, or somebody else's, should not get our tables because a name was mistyped. A
+    temporary database is nobody's and passes.
+    """
+    check_exists(address)
+    file = path(address)
+    temporary = file is None and address.startswith("sqlite:")
+    if not temporary and current(address) is None:
+        raise NotADatabase(
+            f"{file or 'the database'} has no tables of phasegate",  # an address may have a password in it
+            hint="name another database with --database, or create the tables in this one with: phasegate db upgrade",
         )
 
 

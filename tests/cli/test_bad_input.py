@@ -153,6 +153,23 @@ def test_looking_does_not_create_a_database(cli: Call, file: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.parametrize("words", [["runs"], ["show", "client:acme"], ["flows"], ["workers"], ["pause", "client:acme"]])
+@pytest.mark.parametrize("table", [None, "hats"])
+def test_what_has_no_tables_of_phasegate_gets_none(cli: Call, file: Path, words: list[str], table: str | None) -> None:
+    file.touch()
+    if table:
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute(f"CREATE TABLE {table} (size INTEGER)")
+    before = file.read_bytes()
+    ended = cli(*words)
+    assert (ended.code, len(ended.err.splitlines())) == (2, 2)
+    assert ended.err.startswith(f"error: {file} has no tables of phasegate\nhint: name another database")
+    assert file.read_bytes() == before
+    assert list(file.parent.iterdir()) == [file]
+    assert cli("db", "upgrade").code == 0
+    assert cli("runs").out == "No runs.\n"
+
+
 @pytest.mark.parametrize(
     ("content", "error"),
     [(b"companies, people\n" * 200, "is not a database"), (b"\x00\xff" * 4000, "is not a database")],

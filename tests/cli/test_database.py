@@ -28,8 +28,15 @@ def test_upgrade_leaves_what_is_up_to_date_as_it_is(cli: Call, shop: Shop) -> No
 def test_a_database_of_something_else_has_no_version(cli: Call, file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("CREATE TABLE hats (size INTEGER)")
+    before = file.read_bytes()
     assert cli("db", "current", "--json").data["version"] is None
     assert cli("db", "current").out.endswith("has no tables of phasegate\n")
+    assert file.read_bytes() == before
+
+
+def test_a_directory_has_no_version(cli: Call, tmp_path: Path) -> None:
+    ended = cli("db", "current", database=str(tmp_path))
+    assert (ended.code, ended.err.splitlines()[0]) == (2, f"error: {tmp_path} is a directory")
 
 
 @pytest.mark.parametrize("command", ["upgrade", "current"])

@@ -169,10 +169,10 @@ def test_a_flow_is_drawn(cli: Call, shop: Shop) -> None:
         '    p1[["count"]]',
         '    p2{"check"}',
         '    p3["report"]',
-        '    p0 -->|"each"| p1',
-        '    p0 -->|"each"| p2',
+        '    p0 ==>|"each"| p1',
+        '    p0 ==>|"each"| p2',
         "    p1 --> p2",
-        '    p2 -.->|"rejected"| p1',
+        '    p2 -.->|"rejected: back, at most 3 times"| p1',
         '    p2 -->|"approved or rejected"| p3',
     ]
     assert cli("flows", "inventory", "--mermaid", "--json").data["mermaid"] == drawn.out.rstrip("\n")
@@ -183,6 +183,7 @@ def test_there_may_be_nothing_to_list(cli: Call) -> None:
     assert cli("flows").out == "No flows.\n"
     assert cli("workers").out == "No workers.\n"
     assert cli("runs").out == "No runs.\n"
+    assert cli("runs", database="sqlite://").out == "No runs.\n"
 
 
 def test_flows_of_code_that_never_ran_are_shown_too(cli: Call) -> None:

@@ -95,19 +95,30 @@ def test_a_flow_is_drawn_with_its_needs_items_conditions_and_ways_back() -> None
     assert flow_diagram(built).splitlines() == [
         "flowchart TD",
         '    p0["1 list"]',
-        '    p1["build"]',
-        '    p2["test"]',
+        '    p1[["build"]]',
+        '    p2[["test"]]',
         '    p3{"accept"}',
         '    p4["mail"]',
         '    p0 ==>|"each"| p1',
         '    p0 ==>|"each"| p2',
         '    p1 -->|"done or odd"| p2',
         "    p2 --> p3",
-        "    p0 --> p3",
+        '    p0 -->|"shows"| p3',
         '    p3 -.->|"rejected: back, at most 2 times"| p0',
         '    p3 -->|"approved"| p4',
         '    p0 -.->|"after"| p4',
     ]
+
+
+def test_a_drawing_tells_apart_what_a_gate_needs_and_shows() -> None:
+    built = flow(step("draft"), step("price"), gate("release", "draft", shows=("draft", "price")))
+    arrows = flow_diagram(built).splitlines()[4:]
+    assert arrows == ["    p0 --> p2", '    p1 -->|"shows"| p2']
+
+
+def test_a_drawing_has_the_phases_in_the_order_in_which_they_settle() -> None:
+    drawn = flow_diagram(flow(step("last", "first"), step("first")))
+    assert drawn == 'flowchart TD\n    p0["first"]\n    p1["last"]\n    p0 --> p1'
 
 
 def test_names_cannot_break_a_drawing() -> None:

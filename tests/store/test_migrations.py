@@ -53,7 +53,7 @@ def migrate(file: Path, step: Callable[[Config, str], None], revision: str) -> N
     store = open_store(str(file))
     assert isinstance(store, SqlStore)
     with closing(store), store.open_writing() as connection:
-        step(upgrading.configuration(connection), revision)
+        step(upgrading.configuration(connection, store), revision)
 
 
 @contextmanager

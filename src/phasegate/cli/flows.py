@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from phasegate.cli import naming
-from phasegate.cli.drawing import mermaid
 from phasegate.cli.output import Table
 from phasegate.cli.session import Session
+from phasegate.core.diagram import flow_diagram
 from phasegate.core.flow import Flow, Phase
 from phasegate.core.flowdata import flow_data
 from phasegate.errors import UsageError
@@ -27,7 +27,7 @@ def flows(
         known = engine.flows() if name is None else [naming.find_flow(engine, name)]
     data: dict[str, Any] = {"flows": [flow_data(flow) for flow in known]}
     if draw:
-        data["mermaid"] = mermaid(known[0])
+        data["mermaid"] = flow_diagram(known[0])
         session.answer(data, data["mermaid"])
     elif name is not None:
         session.answer(data, f"flow {known[0].name}, version {known[0].version}", "", _phases(known[0]))

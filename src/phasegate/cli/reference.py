@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from phasegate.cli import output
-from phasegate.cli.app import APPLICATIONS, app
+from phasegate.cli.app import APPLICATIONS, app, load_application
 from phasegate.cli.session import GLOBAL
 
 _HEAD = """\
@@ -32,15 +32,19 @@ def reference() -> str:
     alone = [parameter for parameter in root.params if parameter.name == "version"]
     lines = [_HEAD, "## Global options", "", "They may stand before or after the name of a command.", ""]
     lines += [*_table(shared), "", "Without a command:", "", *_table(alone), ""]
-    for path, command in _commands("phasegate", root):
-        lines += [f"## {path}", "", command.help or "", "", f"    {_usage(path, command)}", ""]
+    lines += _sections("phasegate", root)
+    for name in APPLICATIONS:
+        application = load_application(name)
+        lines += [f"## phasegate {name}", "", application.help, ""]
+        lines += _sections(f"phasegate {name}", application)
+    return "\n".join(lines).rstrip()
+
+
+def _sections(path: str, group: Any) -> Iterator[str]:
+    for name, command in _commands(path, group):
+        yield from (f"## {name}", "", command.help or "", "", f"    {_usage(name, command)}", "")
         own = [parameter for parameter in command.params if parameter.name not in (*GLOBAL, "help")]
-        lines += [*_table(own), ""] if own else []
-    lines += ["## Applications", ""]
-    lines += [
-        f"- `phasegate {name}`: {text} See `phasegate {name} --help`." for name, (_, text) in APPLICATIONS.items()
-    ]
-    return "\n".join(lines)
+        yield from (*_table(own), "") if own else ()
 
 
 def _commands(path: str, group: Any) -> Iterator[tuple[str, Any]]:
@@ -57,7 +61,8 @@ def _usage(path: str, command: Any) -> str:
 
 
 def _table(parameters: list[Any]) -> list[str]:
-    rows = [f"| `{_name(p)}` | {'yes' if p.required else ''} | {p.help} |" for p in parameters]
+    bar = r"\|"  # within a table a plain one ends the cell
+    rows = [f"| `{_name(p).replace('|', bar)}` | {'yes' if p.required else ''} | {p.help} |" for p in parameters]
     return ["| name | required | meaning |", "| --- | --- | --- |", *rows]
 
 
@@ -67,7 +72,7 @@ def _name(parameter: Any) -> str:
         return str(parameter.metavar or parameter.name.upper())
     flag = getattr(parameter, "is_flag", False)
     value = "" if flag else f" {parameter.metavar or parameter.name.upper()}"
-    return f"{parameter.opts[0]}{value}".replace("|", "\\|")
+    return f"{parameter.opts[0]}{value}"
 
 
 if __name__ == "__main__":

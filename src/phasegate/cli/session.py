@@ -82,12 +82,12 @@ class Session:
 
     @contextmanager
     def engine(self, registry: Registry | None = None, *, create: bool = False) -> Iterator[Engine]:
-        """An engine on the database. Without ``create`` a file that does not exist is refused with ``StoreUnavailable``:
-        a mistyped name should not become an empty database."""
+        """An engine on the database. Without ``create`` a file that does not exist, or has no tables of phasegate, is
+        refused with ``StoreError``: a mistyped name should not become an empty database, nor get tables into another."""
         from phasegate.engine import Engine
 
         if not create:
-            databases.check_exists(self.address)
+            databases.check_prepared(self.address)
         with Engine(self.address, registry or self.registry() or Registry(), tenant=self.tenant) as engine:
             yield engine
 

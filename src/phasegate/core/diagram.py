@@ -85,10 +85,11 @@ def first_sentence(fact: type[Any]) -> str:
 
 
 def flow_diagram(flow: Flow) -> str:
-    """A flow as a Mermaid flowchart, to be put between fences.
+    """A flow as a Mermaid flowchart, without a line end at its end.
 
-    Gates are diamonds. A solid arrow says what settles first, with the outcomes a condition asks for; a thick one leads to
-    what repeats for each item, a dotted one back to what an outcome resets, or to what is only waited for when aimed at.
+    Gates are diamonds, and what repeats for each item stands in a double box. A solid arrow says what settles first, with
+    the outcomes a condition asks for, or what a gate shows; a thick one leads to what repeats for each item, a dotted one
+    back to what an outcome resets, or to what is only waited for when aimed at.
     """
     numbers = {name: f"p{index}" for index, name in enumerate(flow.order)}
     lines = ["flowchart TD"]
@@ -100,12 +101,14 @@ def flow_diagram(flow: Flow) -> str:
             f"    {numbers[name]} -.->|{_quoted(f'{word}: back, at most {phase.rounds} times')}| {numbers[target]}"
             for word, target in phase.redo.items()
         ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _box(phase: Phase) -> str:
     text = _quoted(f"{phase.label} {phase.name}" if phase.label else phase.name)
-    return f"{{{text}}}" if phase.gate else f"[{text}]"
+    if phase.gate:
+        return f"{{{text}}}"
+    return f"[[{text}]]" if phase.each else f"[{text}]"
 
 
 def _arrows(phase: Phase) -> Iterator[tuple[str, str]]:
@@ -116,7 +119,9 @@ def _arrows(phase: Phase) -> Iterator[tuple[str, str]]:
         elif source not in phase.required:
             yield source, f"-.->|{_quoted('after')}|"
         else:
-            yield source, f"-->|{_quoted(words)}|" if words else "-->"
+            # What is required and neither needed nor asked about is there to be shown.
+            said = words or ("" if source in phase.needs else "shows")
+            yield source, f"-->|{_quoted(said)}|" if said else "-->"
 
 
 def _quoted(text: str) -> str:

@@ -49,9 +49,7 @@ class Engine(Asking, Aiming):
         self.close()
 
 
-def _from_environment(
-    database: Any, tenant: str | None, limits: Limits | None
-) -> tuple[Any, str, Limits, float]:
+def _from_environment(database: Any, tenant: str | None, limits: Limits | None) -> tuple[Any, str, Limits, float]:
     if not any(name.startswith("PHASEGATE_") for name in os.environ):  # nothing to read: spare the import
         return database or "sqlite:///phasegate.db", tenant or "default", limits or Limits(), 30.0
     from phasegate.settings import from_environment

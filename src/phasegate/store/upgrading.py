@@ -55,7 +55,7 @@ def downgrade(address: str, version: str) -> None:
             found = found_version(connection, store.schema)
             if found is not None and found > HEAD:
                 raise mismatch(found)
-            command.downgrade(configuration(connection, store.schema), version)
+            command.downgrade(configuration(connection, store), version)
     except CommandError as error:
         raise InputError(
             f"nothing leads back to schema {version!r}", hint=f"name one before {HEAD}, or base"
@@ -84,28 +84,28 @@ def _bring_up(store: SqlStore) -> None:
         if found is not None and found > HEAD:
             raise mismatch(found)
         if found != HEAD:  # another process may have been faster
-            _migrate(connection, found, store.schema)
+            _migrate(connection, found, store)
 
 
-def _migrate(connection: sa.Connection, found: str | None, schema: str | None) -> None:
+def _migrate(connection: sa.Connection, found: str | None, store: SqlStore) -> None:
     from alembic import command
     from alembic.util import CommandError
 
     try:
         with _one_at_a_time:
-            command.upgrade(configuration(connection, schema), HEAD)
+            command.upgrade(configuration(connection, store), HEAD)
     except CommandError as error:
         raise SchemaMismatch(
             f"the database has schema {found}, from which no migration leads to {HEAD}", hint="restore it from a backup"
         ) from error
 
 
-def configuration(connection: sa.Connection, schema: str | None = None) -> Config:
-    """What Alembic's commands need to migrate over ``connection``, in the transaction that is open on it."""
+def configuration(connection: sa.Connection, store: SqlStore) -> Config:
+    """What Alembic's commands need to migrate over ``connection``, in the transaction of ``store`` that is open on it."""
     from alembic.config import Config
 
     config = Config()
     # Alembic reads options as ConfigParser does, for which a percent sign begins something.
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    config.attributes["connection"], config.attributes["schema"] = connection, schema
+    config.attributes.update(connection=connection, schema=store.schema, dialect=store.dialect)
     return config

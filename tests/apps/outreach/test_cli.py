@@ -98,6 +98,8 @@ def test_looking(folder: Path) -> None:
     assert call(folder, "failed")["failures"] == []
     assert "Acorn Works" in text(folder, "why", ACORN)
     assert "No failures." in text(folder, "failed")
+    assert call(folder, "orphans")["held"] == {"no_match": 1}
+    assert "1 without a company: no_match 1\n" in text(folder, "orphans")
 
 
 def test_list_needs_no_database(tmp_path: Path) -> None:

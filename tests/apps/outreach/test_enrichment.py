@@ -310,6 +310,8 @@ def test_the_summary_adds_up() -> None:
         "failed": 1,
         "manual_review": 1,
         "success_rate": 2 / 3,
+        "verifications": 0,
+        "verification_cost": 0.0,
         "total_cost": 1.7,
         "average_cost": pytest.approx(1.7 / 3),
         "average_cost_per_success": 0.85,

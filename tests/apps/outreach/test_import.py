@@ -49,6 +49,7 @@ def test_the_example_files_are_loaded_row_by_row(tmp_path: Path) -> None:
         assert len(counts["errors"]) == 10
         people = found["people"]["statistics"]
         assert (people["total_rows"], people["inserted_rows"], people["orphan_rows"]) == (1935, 1935, 64)
+        assert (people["matched_rows"], people["held_rows"]) == (0, {"no_match": 64})
         assert len(rows(engine, "company_master", "company_unique_id")) == 674
         assert len(rows(engine, "company_raw_intake", "id")) == 699
         assert len(rows(engine, "people_raw_intake", "id")) == 1935

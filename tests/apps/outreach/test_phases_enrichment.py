@@ -8,7 +8,8 @@ import pytest
 from phasegate import Engine, PhaseStatus
 from phasegate.apps.outreach.enrichment import Entity, ProviderResult
 from phasegate.apps.outreach.flow import build_registry
-from phasegate.apps.outreach.phases.enrichment import find_pattern, latest_verification
+from phasegate.apps.outreach.phases.enrichment import latest_verification
+from phasegate.apps.outreach.phases.patterns import find_pattern
 from phasegate.apps.outreach.statistics import enrichment_statistics
 from tests.apps.outreach.phase_cases import (
     add_companies,

@@ -16,14 +16,20 @@ if TYPE_CHECKING:
         run_outreach_phase,
         run_phase_sequence,
     )
+    from phasegate.apps.outreach.doubts import find_doubts
     from phasegate.apps.outreach.flow import build_registry
     from phasegate.apps.outreach.importing import load_companies, load_people
+    from phasegate.apps.outreach.intents import find_intent
     from phasegate.apps.outreach.opening import open_engine, use_engine
+    from phasegate.apps.outreach.rule_checks import check_rules
 
 _HOMES = {
     "build_registry": "flow",
+    "check_rules": "rule_checks",
     "execute_all_implemented": "compat",
     "execute_phase_by_name": "compat",
+    "find_doubts": "doubts",
+    "find_intent": "intents",
     "load_companies": "importing",
     "load_people": "importing",
     "open_engine": "opening",
@@ -35,8 +41,11 @@ _HOMES = {
 
 __all__ = [
     "build_registry",
+    "check_rules",
     "execute_all_implemented",
     "execute_phase_by_name",
+    "find_doubts",
+    "find_intent",
     "load_companies",
     "load_people",
     "open_engine",

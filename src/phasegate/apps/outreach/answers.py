@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -132,6 +133,28 @@ def failed(engine: Engine, days: float, *, solved: bool = False) -> Answer:
         (Sheet("", columns, [tuple(row.values()) for row in found]),) if found else (),
         () if found else ("No failures.",),
     )
+
+
+def orphans(engine: Engine, limit: int) -> Answer:
+    """People without a company, and why none was certain enough."""
+    people = [dict(row) for row in engine.read(reports.orphan_people(tenant=engine.tenant))]
+    held = Counter(each["hold_reason"] or "not compared" for each in people)
+    data = {"total": len(people), "held": dict(held.most_common()), "people": people[:limit]}
+    if not people:
+        return Answer(data, lines=("Everybody has a company.",))
+    columns = ("person", "name", "company in the file", "why none", "best score")
+    rows = [
+        (
+            p["unique_id"],
+            p["full_name"],
+            p["company_name"] or p["company_unique_id"],
+            p["hold_reason"],
+            p["match_score"],
+        )
+        for p in people[:limit]
+    ]
+    lines = (f"{len(people)} without a company: {', '.join(f'{why} {count}' for why, count in held.most_common())}",)
+    return Answer(data, (Sheet("", columns, rows),), lines)
 
 
 def history(engine: Engine, words: str) -> Answer:

@@ -133,7 +133,7 @@ def _remove(database: Path, outbox: Path) -> None:
 
 
 def _count_facts(engine: Engine) -> int:
-    return int(engine.read("SELECT coalesce(sum(json_array_length(body)), 0) AS n FROM phasegate_facts")[0]["n"])
+    return int(engine.read("SELECT coalesce(sum(seq), 0) AS n FROM phasegate_runs")[0]["n"])
 
 
 # --- progress -------------------------------------------------------------------------------------------------------

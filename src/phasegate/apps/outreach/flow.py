@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from phasegate import Batch, Flow, Phase, Registry, Retry
-from phasegate.apps.outreach.dependencies import Dependencies
-from phasegate.apps.outreach.enrichment import Provider, arrange_tiers, offline_tiers
+from phasegate import Batch, Flow, InputError, Phase, Registry, Retry
+from phasegate.apps.outreach.dependencies import Commit, Dependencies
+from phasegate.apps.outreach.enrichment import IMPORTED, Provider, Verifier, VerifierTerms, arrange_tiers, offline_tiers
 from phasegate.apps.outreach.outbox import OUTBOX
 from phasegate.apps.outreach.phases import enrichment, gate, intake, intent, promotion, readiness, validation
 from phasegate.apps.outreach.projection import project
 from phasegate.apps.outreach.registering import register
 from phasegate.apps.outreach.rules.promotion import Campaigns
+from phasegate.apps.outreach.tables import SCHEMAS
 
 if TYPE_CHECKING:
     from phasegate.apps.outreach.routing import Sink
@@ -103,15 +104,30 @@ def build_registry(
     providers: Sequence[Provider] | None = None,
     campaigns: Campaigns | None = None,
     sheet_ids: Mapping[str, str] | None = None,
+    verifier: Verifier | None = None,
+    verifier_terms: VerifierTerms | None = None,
+    commit: Commit | None = None,
 ) -> Registry:
     """A registry with all flows and the projection that keeps the application's log.
 
     ``sink`` takes invalid records when the outbox is delivered. ``providers`` are asked in phase 1.5; None means the
-    offline ones, an empty sequence nobody. ``sheet_ids`` maps a sheet tab to the id of its sheet. Time comes from the
-    engine's clock.
+    offline ones, an empty sequence nobody. ``sheet_ids`` maps a sheet tab to the id of its sheet. ``verifier`` is asked in
+    phase 1.5 about guessed addresses; None means nobody. Its answers are kept by ``commit`` one by one, as the engine of
+    ``open_engine`` does; without it when the phase is complete, so that those of a killed process are lost. Time comes from
+    the engine's clock. Raises InputError for a verifier whose answers could not be told from a file's.
     """
+    if verifier is not None and verifier.name in ("", IMPORTED):
+        raise InputError(f"a verifier cannot be named {verifier.name!r}: give it another name")
     tiers = offline_tiers() if providers is None else arrange_tiers(providers)
-    deps = Dependencies(sink, tiers, campaigns or Campaigns(), dict(sheet_ids or {}))
-    registry = Registry(*FLOWS, deps=deps)
+    deps = Dependencies(
+        sink,
+        tiers,
+        campaigns or Campaigns(),
+        dict(sheet_ids or {}),
+        verifier,
+        verifier_terms or VerifierTerms(),
+        commit,
+    )
+    registry = Registry(*FLOWS, deps=deps, schemas=sorted(set(SCHEMAS.values())))
     registry.projection(project)
     return registry

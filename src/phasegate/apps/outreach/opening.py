@@ -14,7 +14,7 @@ from phasegate import database as databases
 
 if TYPE_CHECKING:
     from phasegate import Engine
-    from phasegate.apps.outreach.enrichment import Provider
+    from phasegate.apps.outreach.enrichment import Provider, Verifier, VerifierTerms
     from phasegate.apps.outreach.routing import Sink
     from phasegate.apps.outreach.rules.promotion import Campaigns
 
@@ -25,8 +25,8 @@ _opening = threading.Lock()
 
 def open_engine(
     database: str | Path | None = None, *, sink: Sink | None = None, providers: Sequence[Provider] | None = None,
-    campaigns: Campaigns | None = None, sheet_ids: Mapping[str, str] | None = None, tenant: str | None = None,
-    clock: Callable[[], datetime] | None = None,
+    campaigns: Campaigns | None = None, sheet_ids: Mapping[str, str] | None = None, verifier: Verifier | None = None,
+    verifier_terms: VerifierTerms | None = None, tenant: str | None = None, clock: Callable[[], datetime] | None = None,
 ) -> Engine:  # fmt: skip
     """An engine with the outreach flows, on a database in which their tables, trigger and views exist afterwards.
 
@@ -38,7 +38,11 @@ def open_engine(
     from phasegate.apps.outreach.flow import build_registry
     from phasegate.apps.outreach.schema import create_tables
 
-    registry = build_registry(sink=sink, providers=providers, campaigns=campaigns, sheet_ids=sheet_ids)
+    registry = build_registry(
+        sink=sink, providers=providers, campaigns=campaigns, sheet_ids=sheet_ids, verifier=verifier,
+        verifier_terms=verifier_terms,
+        commit=lambda writes: engine.write(writes),  # noqa: PLW0108 - the engine comes into being below
+    )  # fmt: skip
     engine = Engine(databases.address(str(database) if database else None), registry, tenant=tenant, clock=clock)
     try:
         create_tables(engine)

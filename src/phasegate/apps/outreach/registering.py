@@ -5,14 +5,16 @@ from the counter, people find their companies. All of it is one transaction: it 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from phasegate import Context, Fatal, InputError
+from phasegate import Context, Fatal
 from phasegate.apps.outreach import statements as sql
+from phasegate.apps.outreach.homes import Employer, Home, Homes, KnownCompany
 from phasegate.apps.outreach.intake import (
     CompanyRow,
     DuplicateOf,
@@ -27,10 +29,12 @@ from phasegate.apps.outreach.intake import (
 from phasegate.apps.outreach.phases.records import outbox_row
 from phasegate.apps.outreach.routing import Routing, company_payload, person_payload, pipeline_id
 from phasegate.apps.outreach.rules import RULE_SET_HASH
-from phasegate.apps.outreach.rules.identifiers import FAMILY, IdKind, format_id, parse_id
+from phasegate.apps.outreach.rules.identifiers import FAMILY, IdKind, format_id, is_id, parse_id
 
 #: Verification words of a file that say an address works.
 _CONFIRMED = frozenset({"ok", "valid", "deliverable"})
+#: The columns of ``people_master`` that an ``Employer`` is made of.
+_EMPLOYER = ("company_unique_id", "company_name", "email", "city")
 
 
 def register(ctx: Context) -> dict[str, Any]:
@@ -130,14 +134,14 @@ class _Registration:
 
 
 def _register_companies(work: _Registration, table: Table, mapping: Mapping[str, str] | None) -> dict[str, Any]:
-    known = known_companies(work)
+    known = _known_companies(work)
     judged = company_records(
         table,
         mapping,
-        known_names={each["name_key"]: each["id"] for each in known},
-        known_domains={each["domain"]: each["id"] for each in known if each["domain"]},
+        known_names={each.name_key: each.id for each in known},
+        known_domains={each.domain: each.id for each in known if each.domain},
     )
-    taken = {each["id"] for each in known}
+    taken = {each.id for each in known}
     rows = [_own_id(row, taken) for row in judged.rows]
     own = [row.record.company_unique_id for row in rows if row.record.company_unique_id]
     valid = [row for row in rows if row.verdict is Verdict.VALID]
@@ -147,31 +151,32 @@ def _register_companies(work: _Registration, table: Table, mapping: Mapping[str,
     ids |= {row.line: identity for row, identity in zip(nameless, fresh, strict=True)}
     work.add_raw(sql.ADD_RAW_COMPANY, rows, ids)
     work.route_invalid("company", rows, judged.columns.columns)
-    adopted = _adopt_people(work, [(row, ids[row.line]) for row in valid])
+    adopted = _adopt_people(work, known, [_brought(row, ids[row.line]) for row in valid])
     return {**replace(judged, rows=tuple(rows)).statistics(), "inserted_rows": len(valid), "adopted_people": adopted}
 
 
-def known_companies(work: _Registration) -> list[dict[str, Any]]:
-    """``id, name_key, domain, source_record_id`` of every company that is loaded or on its way."""
+def _known_companies(work: _Registration) -> list[KnownCompany]:
+    """Every company that is loaded or on its way."""
     loaded = [
-        {
-            "id": row["company_unique_id"],
-            "name_key": row["name_key"] or name_key(row["company_name"]),
-            "domain": row["domain"],
-            "source_record_id": row["source_record_id"],
-        }
+        KnownCompany(
+            row["company_unique_id"], row["name_key"] or name_key(row["company_name"]), row["domain"],
+            row["address_city"], row["source_record_id"],
+        )
         for row in work.rows(sql.KNOWN_COMPANIES)
-    ]
+    ]  # fmt: skip
     under_way = [
-        {
-            "id": row["company_unique_id"],
-            "name_key": name_key(row["record"]["company_name"]),
-            "domain": row["record"]["domain"],
-            "source_record_id": row["record"]["source_record_id"],
-        }
+        KnownCompany(
+            row["company_unique_id"], name_key(row["record"]["company_name"]), row["record"]["domain"],
+            row["record"]["city"], row["record"]["source_record_id"],
+        )
         for row in work.rows(sql.COMPANIES_UNDER_WAY)
-    ]
+    ]  # fmt: skip
     return loaded + under_way
+
+
+def _brought(row: CompanyRow, identity: str) -> KnownCompany:
+    record = row.record
+    return KnownCompany(identity, record.name_key, record.domain, record.city, record.source_record_id)
 
 
 def _own_id(row: CompanyRow, taken: set[str]) -> CompanyRow:
@@ -180,7 +185,7 @@ def _own_id(row: CompanyRow, taken: set[str]) -> CompanyRow:
     given = record.company_unique_id
     if given is None:
         return row
-    if not _is_ours(given, IdKind.COMPANY):
+    if not is_id(given, IdKind.COMPANY):
         own = record.source_record_id or given
         return replace(row, record=replace(record, company_unique_id=None, source_record_id=own))
     if given in taken and row.verdict is Verdict.VALID:
@@ -188,39 +193,27 @@ def _own_id(row: CompanyRow, taken: set[str]) -> CompanyRow:
     return row
 
 
-def _adopt_people(work: _Registration, companies: Sequence[tuple[CompanyRow, str]]) -> int:
-    """People whose company was unknown until now belong to it from now on."""
-    unresolved = work.rows(sql.UNRESOLVED_PEOPLE)
+def _adopt_people(work: _Registration, known: Sequence[KnownCompany], brought: Sequence[KnownCompany]) -> int:
+    """People whose company was unknown until now belong to it from now on; returns how many they are.
+
+    The companies known before count as well: a new one that is as like as one of them makes neither certain.
+    """
+    ids = {each.id for each in known}
+    # Whose company is still on its way has found it.
+    unresolved = [row for row in work.rows(sql.UNRESOLVED_PEOPLE) if row["company_unique_id"] not in ids]
     if not unresolved:
         return 0
-    homes = _Homes({"id": identity, "name_key": row.record.name_key, "source_record_id": row.record.source_record_id}
-                   for row, identity in companies)  # fmt: skip
-    found = ((each["unique_id"], homes.find(each["company_unique_id"], each["company_name"])) for each in unresolved)
-    adopted = [{"person": person, "company": home} for person, home in found if home is not None]
+    new, together = Homes(brought), Homes([*known, *brought])
+    said = [(row, Employer(*(row[name] for name in _EMPLOYER))) for row in unresolved]
+    # For the others nothing has changed, and comparing them with every company would take its time.
+    found = [(row, together.find(employer)) for row, employer in said if new.find(employer).in_question]
+    work.add(sql.SET_MATCH, [_match(work, row["record_key"], home) for row, home in found])
+    adopted = [{"person": row["unique_id"], "company": home.company_id} for row, home in found if home.company_id]
     work.add(sql.SET_COMPANY_OF_PERSON, adopted)
     return len(adopted)
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
-
-
-class _Homes:
-    """Finds a company by what a person's row says of it: its id, its id in the source, its name."""
-
-    def __init__(self, companies: Iterable[Mapping[str, Any]]) -> None:
-        self._by_id: dict[str, str] = {}
-        self._by_source: dict[str, str] = {}
-        self._by_name: dict[str, str] = {}
-        for each in companies:
-            self._by_id[each["id"]] = each["id"]
-            self._by_name.setdefault(each["name_key"], each["id"])
-            if each["source_record_id"]:
-                self._by_source.setdefault(each["source_record_id"], each["id"])
-
-    def find(self, reference: str | None, name: str | None) -> str | None:
-        if reference and (found := self._by_id.get(reference) or self._by_source.get(reference)):
-            return found
-        return self._by_name.get(name_key(name)) if name else None
 
 
 def _register_people(work: _Registration, table: Table, mapping: Mapping[str, str] | None) -> dict[str, Any]:
@@ -233,14 +226,33 @@ def _register_people(work: _Registration, table: Table, mapping: Mapping[str, st
     ids = {row.line: str(row.record.person_id) for row in valid if row.record.person_id}
     fresh = work.numbers(IdKind.PERSON, len(nameless), [*taken, *ids.values()])
     ids |= {row.line: identity for row, identity in zip(nameless, fresh, strict=True)}
-    homes = _Homes(known_companies(work))
-    people = [_person(work, row, ids[row.line], homes) for row in valid]
-    work.add(sql.ADD_PERSON, [person for person, _ in people])
+    homes = Homes(_known_companies(work))
+    found = [homes.find(_employer(row)) for row in valid]
+    people = [_person(work, row, ids[row.line], home.company_id) for row, home in zip(valid, found, strict=True)]
+    work.add(sql.ADD_PERSON, people)
     work.add_raw(sql.ADD_RAW_PERSON, rows, ids)
+    compared = [(row, home) for row, home in zip(valid, found, strict=True) if home.score is not None]
+    work.add(sql.SET_MATCH, [_match(work, row.record.record_key, home) for row, home in compared])
     work.route_invalid("person", rows, judged.columns.columns)
-    orphans = sum(not resolved for _, resolved in people)
     statistics = replace(judged, rows=tuple(rows)).statistics()
-    return {**statistics, "inserted_rows": len(valid), "orphan_rows": orphans}
+    return {**statistics, "inserted_rows": len(valid), **_counted(found)}
+
+
+def _counted(found: Sequence[Home]) -> dict[str, Any]:
+    """``orphan_rows``, of these ``held_rows`` by reason, and ``matched_rows``: whose company was found by likeness."""
+    held = Counter(home.hold_reason.value for home in found if home.hold_reason is not None)
+    matched = sum(home.score is not None and home.company_id is not None for home in found)
+    return {"orphan_rows": held.total(), "matched_rows": matched, "held_rows": dict(sorted(held.items()))}
+
+
+def _employer(row: PersonRow) -> Employer:
+    record = row.record
+    return Employer(record.company_unique_id, record.company_name, record.email, record.city)
+
+
+def _match(work: _Registration, record_key: str | None, home: Home) -> dict[str, Any]:
+    reason = home.hold_reason.value if home.hold_reason is not None else None
+    return {"of_tenant": work.tenant, "of_record": record_key, "score": home.score, "reason": reason}
 
 
 def _person_row(row: PersonRow, known: Mapping[str, str], taken: set[str]) -> PersonRow:
@@ -254,22 +266,22 @@ def _person_row(row: PersonRow, known: Mapping[str, str], taken: set[str]) -> Pe
     given = record.person_id
     if given is None:
         return row
-    if not _is_ours(given, IdKind.PERSON):
+    if not is_id(given, IdKind.PERSON):
         return replace(row, record=replace(record, person_id=None, source_record_id=record.source_record_id or given))
     if given in taken:
         return replace(row, verdict=Verdict.DUPLICATE, duplicate_of=DuplicateOf("id", known_id=given))
     return row
 
 
-def _person(work: _Registration, row: PersonRow, identity: str, homes: _Homes) -> tuple[dict[str, Any], bool]:
-    """The row of ``people_master``, and whether the company was found; otherwise the row holds what the file says of it."""
+def _person(work: _Registration, row: PersonRow, identity: str, home: str | None) -> dict[str, Any]:
+    """The row of ``people_master``; without a company found it holds what the file says of it."""
     record = row.record
-    home = homes.find(record.company_unique_id, record.company_name)
     return {
         "unique_id": identity,
         "tenant": work.tenant,
         "company_unique_id": home or record.company_unique_id or record.company_name,
         "company_name": record.company_name,
+        "city": record.city,
         "first_name": record.first_name,
         "last_name": record.last_name,
         "full_name": record.full_name or None,
@@ -287,23 +299,16 @@ def _person(work: _Registration, row: PersonRow, identity: str, homes: _Homes) -
         "import_batch_id": work.import_id,
         "created_at": work.now,
         "updated_at": record.updated_at,
-    }, home is not None
+    }
 
 
 # --- both -----------------------------------------------------------------------------------------------------------
 
 
-def _is_ours(identity: str, kind: IdKind) -> bool:
-    try:
-        return parse_id(identity).kind is kind
-    except InputError:
-        return False
-
-
 def _numbers_of(ids: Iterable[str], kind: IdKind) -> Iterable[int]:
     """The running numbers of those ids that the counter could give out as well."""
     for identity in ids:
-        if _is_ours(identity, kind) and (found := parse_id(identity)).family == FAMILY:
+        if is_id(identity, kind) and (found := parse_id(identity)).family == FAMILY:
             yield found.number
 
 

@@ -20,6 +20,7 @@ from phasegate.apps.outreach.tables import (
     failure_outbox,
     outreach_log,
     people_master,
+    people_raw_intake,
     phase_completion_log,
     pipeline_errors,
     pipeline_events,
@@ -224,9 +225,20 @@ def take_people(rows: Iterable[Mapping[str, Any]], limit: int | None) -> list[st
 
 
 def orphan_people(*, tenant: str = "default", only_pending: bool = False) -> Statement:
-    """The people whose company does not exist: ``unique_id, company_unique_id`` as the file had it."""
+    """The people whose company does not exist: ``unique_id, full_name``, ``company_unique_id, company_name`` as the file had
+    them, and ``hold_reason, match_score`` of the company that comes closest. The last two are empty without a row of a file.
+    """
     known = sa.exists().where(_company.company_unique_id == _person.company_unique_id, _company.tenant == tenant)
-    statement = sa.select(_person.unique_id, _person.company_unique_id).where(_person.tenant == tenant, ~known)
+    raw = people_raw_intake.c
+    # Written out, since the index of valid rows does not serve a value that is bound.
+    is_valid = raw.verdict == sa.literal_column("'valid'", sa.String)
+    of_file = sa.and_(raw.tenant == _person.tenant, raw.record_key == _person.record_key, is_valid)
+    told = (_person.unique_id, _person.full_name, _person.company_unique_id, _person.company_name)
+    statement = (
+        sa.select(*told, raw.hold_reason, raw.match_score)
+        .outerjoin_from(people_master, people_raw_intake, of_file)
+        .where(_person.tenant == tenant, ~known)
+    )
     if only_pending:
         statement = statement.where(_person.validation_status == "pending")
     return statement.order_by(sa.func.length(_person.unique_id), _person.unique_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -79,6 +79,18 @@ def _said(report: DemoReport) -> str:
         f"{again}{total} companies went as far as they can: {report.new_facts} facts recorded in {report.seconds:.2f} s "
         f"({report.delivered} invalid records delivered)."
     )
+
+
+def held_lines(found: Mapping[str, Any]) -> list[str]:
+    """How the people of a loaded file came to a company that the file does not name, and how many have none."""
+    counts = found["people"]["statistics"] if "people" in found else {}
+    lines = []
+    if matched := counts.get("matched_rows"):
+        lines.append(f"  {matched} found their company by likeness")
+    if held := counts.get("held_rows"):
+        reasons = ", ".join(f"{reason} {count}" for reason, count in held.items())
+        lines.append(f"  {sum(held.values())} without a company: {reasons} (phasegate outreach orphans)")
+    return lines
 
 
 # --- results of phases -------------------------------------------------------------------------------------------------

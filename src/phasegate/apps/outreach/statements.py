@@ -63,6 +63,8 @@ VERIFICATIONS = (
     .where(t.people_master.c.tenant == _TENANT, t.people_master.c.company_unique_id.in_(_IDS))
     .order_by(t.email_verification.c.id)
 )
+#: The verifications with the words in which they were given.
+ANSWERS = VERIFICATIONS.add_columns(t.email_verification.c.result)
 
 _known = sa.select(t.company_master.c.company_unique_id).where(
     t.company_master.c.company_unique_id == t.people_master.c.company_unique_id
@@ -104,12 +106,13 @@ UNDELIVERED = sa.select(t.failure_outbox.c.dedup_key, t.failure_outbox.c.sheet_t
     t.failure_outbox.c.tenant == _TENANT, t.failure_outbox.c.status != "delivered"
 )
 
-#: Names, domains and ids of the companies that are loaded; takes the tenant only.
+#: Names, places and ids of the companies that are loaded; takes the tenant only.
 KNOWN_COMPANIES = sa.select(
     t.company_master.c.company_unique_id,
     t.company_master.c.company_name,
     t.company_master.c.name_key,
     t.company_master.c.domain,
+    t.company_master.c.address_city,
     t.company_master.c.source_record_id,
 ).where(t.company_master.c.tenant == _TENANT)
 _loaded = sa.select(t.company_master.c.company_unique_id).where(
@@ -141,7 +144,12 @@ KNOWN_PEOPLE = sa.select(t.people_master.c.unique_id, t.people_master.c.record_k
 )
 #: People whose company does not exist, with what they say of it; takes the tenant only.
 UNRESOLVED_PEOPLE = sa.select(
-    t.people_master.c.unique_id, t.people_master.c.company_unique_id, t.people_master.c.company_name
+    t.people_master.c.unique_id,
+    t.people_master.c.company_unique_id,
+    t.people_master.c.company_name,
+    t.people_master.c.email,
+    t.people_master.c.city,
+    t.people_master.c.record_key,
 ).where(t.people_master.c.tenant == _TENANT, ~_known.exists())
 
 #: The last running number of one kind.
@@ -205,12 +213,34 @@ SET_EMAIL = (
     .where(_this_person, sa.func.coalesce(t.people_master.c.email, "") == "")
     .values(email=sa.bindparam("address"), email_class=sa.bindparam("origin"))
 )
+#: An address that a verifier confirmed, with its verification: one that came meanwhile must not be taken for verified.
+SET_PROVEN_EMAIL = (
+    t.people_master.update()
+    .where(_this_person, sa.func.coalesce(t.people_master.c.email, "") == "")
+    .values(
+        email=sa.bindparam("address"),
+        email_class=sa.bindparam("origin"),
+        email_verified=sa.bindparam("verified"),
+        last_verified_at=sa.bindparam("at"),
+    )
+)
 SET_VERIFIED = (
     t.people_master.update()
     .where(_this_person)
     .values(email_verified=sa.bindparam("verified"), last_verified_at=sa.bindparam("at"))
 )
 SET_COMPANY_OF_PERSON = t.people_master.update().where(_this_person).values(company_unique_id=sa.bindparam("company"))
+#: How sure it is which company a person belongs to, kept with the row of the file.
+SET_MATCH = (
+    t.people_raw_intake.update()
+    .where(
+        t.people_raw_intake.c.tenant == sa.bindparam("of_tenant"),
+        t.people_raw_intake.c.record_key == sa.bindparam("of_record"),
+        # Written out, since an index of valid rows does not serve a value that is bound.
+        t.people_raw_intake.c.verdict == sa.literal_column("'valid'"),
+    )
+    .values(match_score=sa.bindparam("score"), hold_reason=sa.bindparam("reason"))
+)
 SET_CHAIR = t.people_master.update().where(_this_person).values(company_slot_unique_id=sa.bindparam("slot"))
 SET_SLOT = (
     t.company_slot.update()

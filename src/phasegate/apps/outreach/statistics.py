@@ -71,16 +71,26 @@ def invalid_people(results: Results) -> list[dict[str, Any]]:
 
 
 def enrichment_statistics(results: Results) -> dict[str, Any]:
-    """Phase 1.5: the cost summary over all companies, with ``already_complete`` and ``derived_by_pattern``."""
+    """Phase 1.5: the cost summary over all companies, with ``already_complete, derived_by_pattern, verified_by_search,
+    failed_verifications``.
+    """
     found = [each["statistics"] for each in _present(results)]
-    names = ("total_entities", "successful", "failed", "manual_review", "already_complete", "derived_by_pattern")
+    names = (
+        "total_entities", "successful", "failed", "manual_review", "already_complete", "derived_by_pattern",
+        "verified_by_search", "verifications", "failed_verifications",
+    )  # fmt: skip
     counts = {name: sum(each[name] for each in found) for name in names}
-    cost = round(sum(each["total_cost"] for each in found), 2)
+    # One verification costs less than a cent.
+    total_cost, verification_cost = (
+        round(sum(each[name] for each in found), 6) for name in ("total_cost", "verification_cost")
+    )
+    cost = round(total_cost - verification_cost, 6)
     total, successful = counts["total_entities"], counts["successful"]
     return {
         **counts,
         "success_rate": successful / total if total else 0.0,
-        "total_cost": cost,
+        "verification_cost": verification_cost,
+        "total_cost": total_cost,
         "average_cost": cost / total if total else 0.0,
         "average_cost_per_success": cost / successful if successful else 0.0,
         "total_duration_seconds": sum(each["total_duration_seconds"] for each in found),

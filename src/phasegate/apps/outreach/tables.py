@@ -90,7 +90,7 @@ def _now_as_text(element: Any, compiler: Any, **options: Any) -> str:
 
 def _table(name: str, *columns: Any) -> sa.Table:
     tenant = sa.Column("tenant", sa.String, nullable=False, server_default="default")
-    return sa.Table(name, metadata, columns[0], tenant, *columns[1:])
+    return sa.Table(name, metadata, columns[0], tenant, *columns[1:], info={"schema": SCHEMAS[name]})
 
 
 def _counted(name: str) -> sa.Column[int]:
@@ -171,7 +171,7 @@ people_master = _table(
     sa.Column("company_slot_unique_id", sa.String),
     sa.Column("first_name", sa.Text, nullable=False, server_default=""),
     sa.Column("last_name", sa.Text, nullable=False, server_default=""),
-    *_text("full_name", "company_name", "title", "seniority", "department", "email"),
+    *_text("full_name", "company_name", "city", "title", "seniority", "department", "email"),
     #: What the file's verifier said of the address, and where the address comes from: given or derived.
     *_text("email_verification", "email_class"),
     _flag("email_verified"),
@@ -391,7 +391,7 @@ outreach_log = _table(
 sa.Index("idx_outreach_company", outreach_log.c.company_unique_id)
 
 
-def _raw(name: str, id_name: str) -> sa.Table:
+def _raw(name: str, id_name: str, *more: sa.Column[Any]) -> sa.Table:
     """One row per row of a file, whatever became of it; a record counts as valid once, in whatever file it stands."""
     table = _table(
         name,
@@ -405,6 +405,7 @@ def _raw(name: str, id_name: str) -> sa.Table:
         sa.Column("duplicate_of", Json),
         sa.Column("record", Json, nullable=False),
         sa.Column(id_name, sa.String),
+        *more,
         _at("created_at"),
         sa.UniqueConstraint("tenant", "import_id", "line"),
     )
@@ -416,7 +417,13 @@ def _raw(name: str, id_name: str) -> sa.Table:
 
 
 company_raw_intake = _raw("company_raw_intake", "company_unique_id")
-people_raw_intake = _raw("people_raw_intake", "person_unique_id")
+people_raw_intake = _raw(
+    "people_raw_intake",
+    "person_unique_id",
+    #: How certain the most likely company is, and why it is not certain enough; empty when the file names a known one.
+    sa.Column("match_score", sa.Numeric(5, 4, asdecimal=False)),
+    sa.Column("hold_reason", sa.String),
+)
 
 #: The last running number given out, by kind of id.
 id_counter = sa.Table(
@@ -424,6 +431,7 @@ id_counter = sa.Table(
     metadata,
     sa.Column("kind", sa.String, primary_key=True),
     sa.Column("last", sa.BigInteger, nullable=False, server_default="0"),
+    info={"schema": SCHEMAS["id_counter"]},
 )
 
 #: The columns ``rules.declarative.compile_rule`` reads, and the table whose records the rule is for.

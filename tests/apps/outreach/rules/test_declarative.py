@@ -97,17 +97,18 @@ def test_a_table_is_told_of_every_wrong_row_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "total", "reason"),
+    ("failures", "failed", "total", "reason"),
     [
-        (0, 0, None),
-        (1, 2, None),
-        (2, 3, "more than 50% of the records fail"),
-        (100, 1000, None),
-        (101, 1000, "more than 100 failures"),
+        (0, 0, 0, None),
+        (1, 1, 2, None),
+        (9, 1, 2, None),
+        (2, 2, 3, "more than 50% of the records fail"),
+        (100, 100, 1000, None),
+        (101, 60, 1000, "more than 100 failures"),
     ],
 )
-def test_a_batch_stops_when_too_much_fails(failed: int, total: int, reason: str | None) -> None:
-    assert must_stop(failed, total) == reason
+def test_a_batch_stops_when_too_much_fails(failures: int, failed: int, total: int, reason: str | None) -> None:
+    assert must_stop(failures, failed, total) == reason
 
 
 @given(rows, st.lists(records, max_size=3))

@@ -75,6 +75,31 @@ def test_a_catch_all_domain_is_derived_and_never_verified(answer: str) -> None:
     assert classify_email(answer, search.confidence) is EmailClass.DERIVED
 
 
+def test_known_answers_are_not_asked_for_again() -> None:
+    search = start_search("Jo Garrick", SITE)
+    first, second, _, fourth, *_ = (guess.address for guess in search.guesses)
+    assert search.knowing({}) == search
+    known = search.knowing({first: "invalid", second: "unknown", fourth: "invalid"})
+    assert (known.asked, known.next_guess) == (2, search.guesses[2])
+    assert known.answered("invalid").knowing({fourth: "invalid"}).next_guess == search.guesses[4]
+
+
+@pytest.mark.parametrize(("said", "pattern"), [("Valid", "flast"), ("catch-all", "first.last")])
+def test_a_known_answer_settles_the_pattern_although_others_are_open(said: str, pattern: str) -> None:
+    search = start_search("Jo Garrick", SITE)
+    known = search.knowing({search.guesses[2].address: said})
+    assert (known.pattern, known.next_guess, known.asked) == (pattern, None, 3)
+
+
+@given(st.dictionaries(st.integers(0, 9), st.sampled_from(["valid", "invalid", "catch-all", "unknown"])))
+def test_what_is_known_is_never_the_next_guess(places: dict[int, str]) -> None:
+    search = start_search("Jo Garrick", SITE)
+    known = {search.guesses[place].address: answer for place, answer in places.items()}
+    found = search.knowing(known)
+    assert found.next_guess is None or found.next_guess.address not in known
+    assert (found.pattern is not None) == bool({"valid", "catch-all"} & set(places.values()))
+
+
 def test_a_search_ends_when_every_guess_was_wrong() -> None:
     search = start_search("Jo Garrick", SITE)
     for _ in PATTERNS:

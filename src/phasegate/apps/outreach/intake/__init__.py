@@ -16,6 +16,7 @@ from phasegate.apps.outreach.intake.columns import (
     resolve_columns,
 )
 from phasegate.apps.outreach.intake.companies import (
+    SHARED_HOSTS,
     CompanyIntake,
     CompanyRecord,
     CompanyRow,
@@ -28,6 +29,7 @@ from phasegate.apps.outreach.intake.verdicts import DuplicateOf, Verdict
 __all__ = [
     "COMPANY_FIELDS",
     "PEOPLE_FIELDS",
+    "SHARED_HOSTS",
     "ColumnMap",
     "CompanyIntake",
     "CompanyRecord",

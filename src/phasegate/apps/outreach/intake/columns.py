@@ -38,6 +38,7 @@ PEOPLE_FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "person_id": ("person_id", "person_unique_id", "unique_id", "contact_id"),
         "company_unique_id": ("company_unique_id", "company_id"),
         "company_name": ("company_name", "company", "organization", "organisation", "employer"),
+        "city": ("company_city", "city", "address_city"),
         "full_name": ("full_name", "contact_name", "contact", "person_name"),
         "first_name": ("first_name", "given_name"),
         "last_name": ("last_name", "surname", "family_name"),

@@ -12,8 +12,8 @@ from phasegate.apps.outreach.intake.reading import Row, Table
 from phasegate.apps.outreach.intake.verdicts import DuplicateOf, Verdict, statistics
 from phasegate.errors import InputError
 
-# Pages on these hosts belong to whoever made them, so that two companies found there are not the same.
-_SHARED_HOSTS = frozenset(
+#: Pages on these hosts belong to whoever made them, so that two companies found there are not the same.
+SHARED_HOSTS = frozenset(
     (
         "facebook.com",
         "instagram.com",
@@ -143,7 +143,7 @@ def _identities(record: CompanyRecord) -> Iterator[tuple[str, str]]:
     if record.company_unique_id:
         yield "id", record.company_unique_id
     yield "name", record.name_key
-    if record.domain and record.domain not in _SHARED_HOSTS:
+    if record.domain and record.domain not in SHARED_HOSTS:
         yield "domain", record.domain
 
 

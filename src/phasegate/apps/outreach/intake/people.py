@@ -19,7 +19,7 @@ class PersonRecord:
     """A person as the pipeline wants it: cleaned values, None for what the file does not say.
 
     The company is referred to by ``company_unique_id`` when the file has one, and by ``company_key``, its name in lower
-    case, when it has a name. Neither need exist.
+    case, when it has a name. Neither need exist; ``city`` tells apart companies with similar names.
     """
 
     #: sha256 of the record's content: the same row read again, from whatever file, has the same key.
@@ -30,6 +30,7 @@ class PersonRecord:
     person_id: str | None = None
     company_unique_id: str | None = None
     company_name: str | None = None
+    city: str | None = None
     title: str | None = None
     email: str | None = None
     email_verification: str | None = None

@@ -6,7 +6,7 @@ A phase that fails for one company fails for that company only: its exception st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ QUERIES = {
     "people": sql.PEOPLE,
     "enrichments": sql.ENRICHMENTS,
     "verifications": sql.VERIFICATIONS,
+    "answers": sql.ANSWERS,
     "signals": sql.SIGNALS,
     "scores": sql.SCORES,
     "promotions": sql.PROMOTIONS,
@@ -41,6 +42,7 @@ class CompanyRows:
     people: Rows = ()
     enrichments: Rows = ()
     verifications: Rows = ()
+    answers: Rows = ()
     signals: Rows = ()
     scores: Rows = ()
     promotions: Rows = field(default=())
@@ -81,8 +83,12 @@ def read_rows(read: Read, tenant: str, ids: Sequence[str], tables: Iterable[str]
 
 def read_many(read: Read, query: Any, tenant: str, ids: Sequence[str]) -> list[Row]:
     """The rows of a query about many ids, asked for at most 500 at a time."""
-    parts = (list(ids[start : start + MOST_VALUES]) for start in range(0, len(ids), MOST_VALUES))
-    return [row for part in parts for row in read(query, {"tenant": tenant, "ids": part})]
+    return [row for part in parts_of(ids) for row in read(query, {"tenant": tenant, "ids": part})]
+
+
+def parts_of(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids, at most 500 at a time."""
+    return (list(ids[start : start + MOST_VALUES]) for start in range(0, len(ids), MOST_VALUES))
 
 
 def group_rows(rows: Iterable[Row]) -> dict[str, list[Row]]:

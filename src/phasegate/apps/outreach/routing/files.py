@@ -186,7 +186,7 @@ class _CsvLines:
         elif self._header != columns:
             raise InputError("has other columns than its sheet tab: move it away")
         for payload, row in zip(payloads, rows, strict=True):
-            writer.writerow([*map(_cell, row.values()), payload.dedup_key])
+            writer.writerow([*map(spreadsheet_cell, row.values()), payload.dedup_key])
         return buffer.getvalue()
 
     def _checked(self, header: list[str]) -> list[str]:
@@ -200,8 +200,8 @@ def _same_beginning(text: str, expected: str) -> bool:
     return text.startswith(expected) or expected.startswith(text)
 
 
-def _cell(value: str) -> str:
-    """The value in one line, and never a formula."""
+def spreadsheet_cell(value: str) -> str:
+    """The value in one line, not longer than a spreadsheet's cell, and never a formula."""
     line = " ".join(value[:_CELL_LENGTH].split())
     return f"'{line}" if line.startswith(_FORMULA_START) and not _NUMBER.fullmatch(line) else line
 

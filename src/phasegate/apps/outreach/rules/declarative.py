@@ -13,6 +13,10 @@ from phasegate.errors import InputError
 
 #: The three kinds of rule.
 KINDS = ("field_required", "field_format", "field_range")
+#: The columns of a table of rules.
+COLUMNS = (
+    "rule_id", "rule_type", "field", "field_name", "pattern", "min_value", "max_value", "severity", "error_message",
+)  # fmt: skip
 #: A batch stops when more failures than this have been found.
 MOST_FAILURES = 100
 #: A router stops when more than this share of its records fail.
@@ -90,9 +94,12 @@ def check_record(rules: Iterable[FieldRule], record: object) -> tuple[Failure, .
     return tuple(failure for rule in rules if (failure := rule.check(record)) is not None)
 
 
-def must_stop(failed: int, total: int) -> str | None:
-    """Why a batch must stop now, or None: more than 100 failures, or more than half of the records fail."""
-    if failed > MOST_FAILURES:
+def must_stop(failures: int, failed: int, total: int) -> str | None:
+    """Why a batch must stop now, or None: more than 100 failures, or more than half of the records fail.
+
+    A record may have several failures; ``failed`` is how many of all the ``total`` records of the batch have one.
+    """
+    if failures > MOST_FAILURES:
         return f"more than {MOST_FAILURES} failures"
     if total > 0 and failed / total > HIGHEST_ERROR_RATE:
         return f"more than {HIGHEST_ERROR_RATE:.0%} of the records fail"

@@ -6,7 +6,7 @@ is found no further guess is given out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,8 +20,9 @@ CATCH_ALL_CONFIDENCE = 0.75
 #: A pattern below this confidence gives addresses of low confidence only.
 LOWEST_CONFIDENCE = 0.7
 
-_CONFIRMED = frozenset({"ok", "valid", "deliverable"})
-_CATCH_ALL = frozenset({"catch-all", "catch_all", "catchall", "accept_all"})
+#: The words by which verifiers confirm an address, and those by which they say that its domain accepts every address.
+CONFIRMED = frozenset({"ok", "valid", "deliverable"})
+CATCH_ALL = frozenset({"catch-all", "catch_all", "catchall", "accept_all"})
 
 
 class EmailClass(StrEnum):
@@ -94,13 +95,24 @@ class PatternSearch:
         guess, answer = self.next_guess, text(status).casefold()
         if guess is None:
             return self
-        if answer in _CONFIRMED:
+        if answer in CONFIRMED:
             return replace(self, asked=self.asked + 1, pattern=guess.pattern, confidence=VERIFIED_CONFIDENCE)
-        if answer in _CATCH_ALL:
+        if answer in CATCH_ALL:
             # Every further address would be accepted too, so the most likely pattern is all one can know.
             likely = self.guesses[0].pattern
             return replace(self, asked=self.asked + 1, pattern=likely, confidence=CATCH_ALL_CONFIDENCE, derived=True)
         return replace(self, asked=self.asked + 1)
+
+    def knowing(self, answers: Mapping[str, str]) -> PatternSearch:
+        """The search past the guesses whose answers, by address, are known already, so that none is bought twice.
+
+        An answer that settles the pattern does so also when a guess before it has none.
+        """
+        settled = any(text(answers.get(guess.address)).casefold() in CONFIRMED | CATCH_ALL for guess in self.guesses)
+        search = self
+        while (guess := search.next_guess) is not None and (settled or guess.address in answers):
+            search = search.answered(answers.get(guess.address))
+        return search
 
 
 def guess_addresses(full_name: object, website: object) -> tuple[Guess, ...]:
@@ -152,7 +164,7 @@ def classify_email(status: object, pattern_confidence: float | None) -> EmailCla
 
     Otherwise derived from a pattern of confidence 0.7 or more, of low confidence below that, and waterfall without one.
     """
-    if text(status).casefold() in _CONFIRMED:
+    if text(status).casefold() in CONFIRMED:
         return EmailClass.VERIFIED
     if pattern_confidence is None:
         return EmailClass.WATERFALL

@@ -83,6 +83,14 @@ def parse_id(value: object, kind: IdKind | None = None) -> BartonId:
     return parsed
 
 
+def is_id(value: object, kind: IdKind) -> bool:
+    """Whether the value is an id of this kind, of any family."""
+    try:
+        return parse_id(value).kind is kind
+    except InputError:
+        return False
+
+
 def format_id(kind: IdKind, number: int, family: str = FAMILY) -> str:
     """The id for a counter value: at least three digits, more when the number needs them.
 

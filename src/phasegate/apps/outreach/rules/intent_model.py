@@ -5,6 +5,7 @@ Score = sum of weight x confidence of the source x decay, capped by day and in t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -37,6 +38,8 @@ EXAMPLE_WEIGHTS = {
     "funding_round": 60,
 }
 
+_NO_WORD = re.compile(r"[^a-z0-9]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Signal:
@@ -47,6 +50,11 @@ class Signal:
     confidence: float
     at: datetime
     processed: bool = True
+
+
+def kind_of(signal_type: str) -> str:
+    """The kind under which a signal type has its weight: "Funding Round" is ``funding_round``."""
+    return _NO_WORD.sub("_", signal_type.casefold()).strip("_")
 
 
 def decay(age: timedelta) -> float:

@@ -23,6 +23,8 @@ from phasegate.errors import InputError
 VOLATILE = frozenset(
     {"created_at", "updated_at", "timestamp", "timestamp_last_updated", "validated_at", "last_verified_at", "last_hash"}
 )
+#: Where a doubtful record is sent: something is missing, or everything is there and does not fit together.
+BAYS = ("bay_a", "bay_b")
 #: From this enrichment attempt on, a record that still fails is chronic.
 CHRONIC_FROM = 2
 

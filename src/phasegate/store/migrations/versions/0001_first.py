@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import op
+from alembic import context, op
 
 revision = "0001"
 down_revision = None
@@ -38,7 +38,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, primary_key=True),
         sa.Column("body", sa.Text, nullable=False),
     )
-    for statement in _MORE[op.get_context().dialect.name]:
+    for statement in _MORE[context.config.attributes["dialect"]]:
         op.execute(statement)
 
 

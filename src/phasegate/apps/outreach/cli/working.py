@@ -1,27 +1,21 @@
-"""``phasegate outreach``: phases by id or name, and the questions people ask of the pipeline."""
+"""The commands that work: phases by id or name, files, the outbox, the demo."""
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from phasegate import UsageError
 from phasegate import database as databases
-from phasegate.apps.outreach import looking, showing
-from phasegate.cli import main as phasegate_main
+from phasegate.apps.outreach import showing
+from phasegate.apps.outreach.cli.common import fail_if, open_database, parts
 from phasegate.cli import output
-from phasegate.cli.session import Application, Database, Json, Session, Tenant, Verbose, command, prepare_logs
+from phasegate.cli.session import Session
 
 if TYPE_CHECKING:
-    from phasegate import Engine
-    from phasegate.apps.outreach.answers import Answer, Sheet
     from phasegate.apps.outreach.routing import Sink
 
 State = Annotated[str | None, typer.Option("--state", metavar="CODE", help="Only companies of this state.")]
@@ -32,42 +26,6 @@ Limit = Annotated[
 Company = Annotated[str | None, typer.Option("--company", metavar="ID", help="Only this company.")]
 Person = Annotated[str | None, typer.Option("--person", metavar="ID", help="Only this person.")]
 NoDeps = Annotated[bool, typer.Option("--no-deps", help="Do not ask whether the phases it needs are complete.")]
-
-
-class Phases(TyperGroup):
-    """Commands, and phases: a first word that is no command is the id or the name of a phase."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command to execute."""
-        if args and args[0] not in self.commands:
-            return "run", self.commands["run"], args
-        return super().resolve_command(ctx, args)
-
-
-app = typer.Typer(
-    cls=Phases, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, no_args_is_help=True
-)
-
-
-@app.callback(no_args_is_help=True)
-def everywhere(
-    ctx: typer.Context,
-    database: Database = None,
-    tenant: Tenant = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    application: Application = None,
-) -> None:
-    """Take companies through the outreach phases.
-
-    A phase is named by its id or its name: phasegate outreach 1.1 --state WV. Several ids are a sequence: 1 1.1 3.
-    Exit codes: 0 complete, 1 failed, 2 the request cannot be.
-    """
-    session = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    ctx.obj = session.with_options(
-        database=database, tenant=tenant, json=json, verbose=verbose, application=application
-    )
-    prepare_logs(ctx.obj)
 
 
 # --- phases ---------------------------------------------------------------------------------------------------------
@@ -101,7 +59,7 @@ def run(  # noqa: PLR0917 - called by name, for the options of a command line
     context: dict[str, Any] = {k: v for k, v in given.items() if v is not None and v is not False}
     if not {"state", "company_id", "person_id"} & context.keys() and any(entry.phase_id >= 4 for entry in entries):
         context["state"] = None  # every state; phases 4 to 6 want that to be said
-    with _engine(session) as engine, compat.using(engine):
+    with open_database(session) as engine, compat.using(engine):
         ids = [entry.phase_id for entry in entries]
         CATALOGUE.sequence(ids)
         ran = compat.run_sequence(ids, context, not keep_going, validate_deps=not no_deps)
@@ -110,7 +68,7 @@ def run(  # noqa: PLR0917 - called by name, for the options of a command line
         results[0] if len(results) == 1 else results,
         *(line for each in results for line in showing.result_lines(each, verbose=session.verbose)),
     )
-    _exit(any(each.status != "complete" for each in ran))
+    fail_if(any(each.status != "complete" for each in ran))
 
 
 def retry(
@@ -128,23 +86,23 @@ def retry(
     entry = CATALOGUE.find(phase)
     given = {"state": state, "company_id": company, "dry_run": dry_run or None}
     context = {key: value for key, value in given.items() if value is not None}
-    with _engine(session) as engine, compat.using(engine):
+    with open_database(session) as engine, compat.using(engine):
         result = compat.retry_failed_phase(entry.phase_id, context, not no_deps)
     session.answer(result, *showing.result_lines(result, verbose=session.verbose))
-    _exit(result["status"] != "complete")
+    fail_if(result["status"] != "complete")
 
 
 def everything(session: Session, state: State = None, dry_run: DryRun = False) -> None:
     """Execute every phase from 1 on, whatever becomes of the one before."""
     from phasegate.apps.outreach import compat
 
-    with _engine(session) as engine, compat.using(engine):
+    with open_database(session) as engine, compat.using(engine):
         result = compat.execute_all_implemented(state, dry_run)
     rows = [
         (p["phase_id"], p["phase_name"], p["status"], p.get("error") or p.get("statistics")) for p in result["phases"]
     ]
     session.answer(result, output.Table(("phase", "name", "status", "what came of it"), rows))
-    _exit(result["failed"] > 0)
+    fail_if(result["failed"] > 0)
 
 
 def _phases(words: Sequence[str]) -> list[Any]:
@@ -182,7 +140,7 @@ def load(
     if companies is None and people is None:
         raise UsageError("there is nothing to load", hint="name a file with --companies or --people")
     columns = load_mapping(mapping) if mapping else None
-    with _engine(session, create=True) as engine:
+    with open_database(session, create=True) as engine:
         found = load_files(
             engine, companies=companies, people=people, mapping=columns if companies else None,
             people_mapping=None if companies else columns, aim=None if whole else INTAKE_ONLY, dry_run=dry_run,
@@ -191,7 +149,7 @@ def load(
     rows = [(kind, *(each["statistics"][name] for name in names)) for kind, each in found.items()]
     problems = [error for each in found.values() for error in each["statistics"]["errors"]]
     table = output.Table(("", *(name.removesuffix("_rows") for name in names)), rows)
-    session.answer(found, table, *(f"  {each}" for each in problems))
+    session.answer(found, table, *(f"  {each}" for each in problems), *showing.held_lines(found))
 
 
 def outbox(
@@ -212,7 +170,7 @@ def outbox(
             f"the outbox can be shown or delivered, not {action!r}", hint="phasegate outreach outbox deliver"
         )
     directory = to or _outbox_beside(session)
-    with _engine(session, sink=_sink(directory, url)) as engine:
+    with open_database(session, sink=_sink(directory, url)) as engine:
         if action == "show":
             counts = {row["status"]: row["count"] for row in engine.read(reports.outbox_counts(tenant=engine.tenant))}
             session.answer({"outbox": counts}, output.Table(("status", "records"), list(counts.items())))
@@ -221,7 +179,7 @@ def outbox(
     place = url or str(directory)
     said = f"{sent.delivered} delivered to {place}, {sent.pending} pending, {sent.failed} refused"
     session.answer({"to": place, **output.plain(sent)}, said, *(f"  {message}" for message in sent.messages))
-    _exit(bool(sent.failed or (sent.pending and not dry_run)))
+    fail_if(bool(sent.failed or (sent.pending and not dry_run)))
 
 
 def revalidate(
@@ -236,7 +194,7 @@ def revalidate(
     from phasegate.apps.outreach import revalidation
 
     tool = revalidation.revalidate_people if people else revalidation.revalidate
-    with _engine(session) as engine:
+    with open_database(session) as engine:
         found = tool(engine, None if state.lower() == "all" else state, limit, dry_run=dry_run, output=report)
     session.answer(found, showing.indented(found))
 
@@ -259,70 +217,7 @@ def demo(
     with showing.progress(quiet=session.json) as progress:
         report = run_demo(data, file, fresh=fresh, progress=progress)
     commands = [f"  {each}" for each in next_commands(report, showing.program())]
-    session.answer(showing.demo_data(report), *_parts(showing.demo_answer(report)), "", "Try next:", *commands)
-
-
-# --- looking --------------------------------------------------------------------------------------------------------
-
-
-def show_phases(
-    session: Session, check: Annotated[bool, typer.Option("--check", help="Load the code of every phase.")] = False
-) -> None:
-    """List the phases."""
-    from phasegate.apps.outreach import answers
-
-    found = answers.phases(check=check)
-    _show(session, found)
-    _exit(bool(found.data.get("problems")))
-
-
-def _question(function: Callable[..., Answer]) -> Callable[..., None]:
-    """A question about the database as a command."""
-    # What it returns is evaluated nowhere: its name is known to the type checker only.
-    hints = {name: hint for name, hint in function.__annotations__.items() if name != "return"}
-    function.__annotations__ = hints
-    asked = inspect.signature(function, eval_str=True)
-
-    def ask(session: Session, **values: Any) -> None:
-        with _engine(session) as engine:
-            _show(session, function(engine, **values))
-
-    ask.__name__, ask.__doc__ = function.__name__, function.__doc__
-    first, *others = asked.parameters.values()
-    parameters = [first.replace(name="session", annotation=Session), *others]
-    ask.__signature__ = asked.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return ask
-
-
-_WORK: dict[str, Callable[..., None]] = {
-    "run": run, "load": load, "demo": demo, "retry": retry, "all": everything, "revalidate": revalidate, "outbox": outbox,
-}  # fmt: skip
-_QUESTIONS = (looking.status, looking.companies, looking.history, looking.why, looking.stuck, looking.failed)
-
-for name, function in _WORK.items():
-    command(app, function, name=name, panel="Work")
-command(app, show_phases, name="list", panel="Look")
-for question in _QUESTIONS:
-    command(app, _question(question), panel="Look")
-
-
-# --- helpers --------------------------------------------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m phasegate.apps.outreach``: the same commands. Returns the exit code."""
-    return phasegate_main(["outreach", *(sys.argv[1:] if arguments is None else arguments)])
-
-
-@contextmanager
-def _engine(session: Session, *, create: bool = False, sink: Sink | None = None) -> Iterator[Engine]:
-    """The engine of the session. Without ``create`` a database that does not exist is refused."""
-    from phasegate.apps.outreach.opening import open_engine
-
-    if not create:
-        databases.check_exists(session.address)
-    with open_engine(session.address, sink=sink, tenant=session.tenant) as engine:
-        yield engine
+    session.answer(showing.demo_data(report), *parts(showing.demo_answer(report)), "", "Try next:", *commands)
 
 
 def _outbox_beside(session: Session) -> Path:
@@ -335,21 +230,3 @@ def _sink(directory: Path, url: str | None) -> Sink:
     from phasegate.apps.outreach.routing import HttpSink
 
     return HttpSink(url) if url else FileSink(directory)
-
-
-def _show(session: Session, found: Answer) -> None:
-    session.answer(found.data, *_parts(found))
-
-
-def _parts(found: Answer) -> list[str | output.Table]:
-    tables: list[str | output.Table] = [part for sheet in found.sheets for part in ("", _table(sheet))]
-    return [*found.lines, *tables] if found.lines else tables[1:]
-
-
-def _table(sheet: Sheet) -> output.Table:
-    return output.Table(sheet.columns, list(sheet.rows), sheet.title)
-
-
-def _exit(failed: bool) -> None:
-    if failed:
-        raise typer.Exit(1)
