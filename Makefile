@@ -6,8 +6,10 @@ WORKERS ?= 2
 KILLS ?= 1000
 
 BIN := .venv/bin
-# Newer than pyproject.toml and constraints.txt when the environment is up to date.
+# Newer than pyproject.toml and constraints.txt when the environment is up to date: for using phasegate, and for working on
+# it, which needs much more (a PostgreSQL server and Ray among it).
 READY := .venv/.ready
+TOOLS := .venv/.tools
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -19,42 +21,42 @@ help: ## Print this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
-setup: $(READY) ## Create .venv and install phasegate with its development tools
+setup: $(TOOLS) ## Create .venv and install phasegate with its development tools
 
 demo: $(READY) ## Take the example companies through the outreach flow
 	@$(BIN)/python -m phasegate.apps.outreach demo
 
 test: format-check lint types layers tests ## Run every check below and all tests
 
-format: $(READY) ## Format the code in place
+format: $(TOOLS) ## Format the code in place
 	@$(BIN)/ruff format .
 
-format-check: $(READY) ## Check that the code is formatted
+format-check: $(TOOLS) ## Check that the code is formatted
 	@$(BIN)/ruff format --check .
 
-lint: $(READY) ## Look for defects and departures from the house style
+lint: $(TOOLS) ## Look for defects and departures from the house style
 	@$(BIN)/ruff check .
 
-types: $(READY) ## Check the types, strictly
+types: $(TOOLS) ## Check the types, strictly
 	@$(BIN)/mypy
 
-layers: $(READY) ## Check that imports go one way
+layers: $(TOOLS) ## Check that imports go one way
 	@$(BIN)/lint-imports --no-logo
 
-tests: $(READY) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
+tests: $(TOOLS) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-crash: $(READY) ## Kill a process at every single statement of the reference flow (some minutes)
+crash: $(TOOLS) ## Kill a process at every single statement of the reference flow (some minutes)
 	@PHASEGATE_KILL_POINTS=all $(BIN)/python -m pytest -s tests/crash/test_every_statement.py $(ARGS)
 
-chaos: $(READY) ## Kill workers at random (KILLS=1000; some minutes)
+chaos: $(TOOLS) ## Kill workers at random (KILLS=1000; some minutes)
 	@PHASEGATE_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/crash/test_random_kills.py $(ARGS)
 
-docs: $(READY) ## Draw docs/states.md from the transition tables
+docs: $(TOOLS) ## Draw docs/states.md from the transition tables
 	@$(BIN)/python -m phasegate.core.diagram > docs/states.md.new || { rm -f docs/states.md.new; exit 1; }
 	@mv docs/states.md.new docs/states.md
 
-bench: $(READY) ## Measure speed beside the raw limit of the database
+bench: $(TOOLS) ## Measure speed beside the raw limit of the database
 	@$(BIN)/python -m bench
 
 clean: ## Remove the environment, the caches and the demo's files
@@ -73,5 +75,10 @@ $(READY): pyproject.toml constraints.txt
 		|| { $(PYTHON) -m venv --clear --without-pip .venv \
 			&& $(PYTHON) -m pip --python $(BIN)/python install -q pip; }
 	@echo "installing phasegate into .venv"
+	@$(BIN)/python -m pip install -q -e . -c constraints.txt
+	@touch $@
+
+$(TOOLS): $(READY)
+	@echo "installing the development tools into .venv"
 	@$(BIN)/python -m pip install -q -e ".[dev]" -c constraints.txt
 	@touch $@

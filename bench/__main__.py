@@ -8,20 +8,22 @@ import platform
 import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from bench import shapes
+from bench import postgres, shapes
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    quick = parser.parse_args().quick
-    scale = 10 if quick else 1
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database instead of both")
+    given = parser.parse_args()
+    scale = 10 if given.quick else 1
     console = Console()
     versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores"
     table = Table("shape", "figure", "raw limit", "ratio", "target", "met", title=versions)
@@ -35,10 +37,19 @@ def main() -> None:
             lambda: shapes.growth(directory, 100_000 // scale, 10_000 // scale),
             shapes.imports,
         )
-        for measure in measures:
-            for figure in measure():
-                _add(table, figure)
-                console.print(f"{figure.name}: {_number(figure.value)} {figure.unit}", highlight=False)
+        with ExitStack() as stack:
+            if given.only != "sqlite":
+                address = stack.enter_context(postgres.server())
+                measures = () if given.only else measures
+                measures += (
+                    lambda: postgres.many_runs(address, 20_000 // scale),
+                    lambda: postgres.one_run(address, 300 // scale),
+                    lambda: postgres.growth(address, 100_000 // scale),
+                )
+            for measure in measures:
+                for figure in measure():
+                    _add(table, figure)
+                    console.print(f"{figure.name}: {_number(figure.value)} {figure.unit}", highlight=False)
     console.print(table)
 
 

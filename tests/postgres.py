@@ -93,14 +93,20 @@ def server_url() -> URL:
     return _server.url
 
 
-def new_database(server: URL | None = None, *, template: str = "template0") -> str:
-    """The address of an empty database, or of a copy of ``template``."""
+def new_database(server: URL | None = None, *, template: str = "template0", lasting: bool = False) -> str:
+    """The address of an empty database, or of a copy of ``template``; a ``lasting`` one is dropped by who made it."""
     url = server or server_url()
     name = f"phasegate_test_{os.getpid()}_{next(_names)}"
     # Copying the files takes a third of the time that writing them to the log does.
     execute(address(url), f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    _made[name] = url
+    if not lasting:
+        _made[name] = url
     return address(url.set(database=name))
+
+
+def drop_database(where: str) -> None:
+    """Drop a lasting database."""
+    execute(address(server_url()), f"DROP DATABASE {make_url(where).database} WITH (FORCE)")
 
 
 def new_prepared_database() -> str:

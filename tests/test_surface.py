@@ -11,15 +11,15 @@ import phasegate
 import phasegate.testing
 
 SURFACE = {
-    "flows": {"Batch", "Flow", "Gate", "Phase", "Registry", "Retry", "flow_data", "flow_from_data"},
+    "flows": {"Batch", "Flow", "Gate", "Phase", "Quota", "Registry", "Retry", "flow_data", "flow_from_data"},
     "running": {"Context", "Engine", "Fatal", "Limits", "Outcome", "Skip", "Snooze"},
     "looking": {
-        "PhaseReport", "PhaseResult", "PhaseRun", "PhaseStatus", "Progress", "Reason", "RecordedFact", "Run", "RunStatus",
-        "Subject",
+        "PhaseReport", "PhaseResult", "PhaseRun", "PhaseStatus", "Progress", "PurgeReport", "Reason", "RecordedFact", "Run",
+        "RunStatus", "Subject",
     },
     "errors": {
         "AlreadyDecided", "Conflict", "Fenced", "FlowError", "InputError", "NeedsNotMet", "NotADatabase", "NotAllowed",
-        "PhasegateError", "SchemaMismatch", "Stale", "StoreError", "StoreUnavailable", "UnknownName", "UsageError",
+        "PhasegateError", "Purged", "SchemaMismatch", "Stale", "StoreError", "StoreUnavailable", "UnknownName", "UsageError",
     },
 }  # fmt: skip
 
@@ -58,7 +58,18 @@ def imported_with(statement: str) -> set[str]:
     return {name.partition(".")[0] for name in said.stdout.split()}
 
 
-HEAVY = {"sqlalchemy", "alembic", "pydantic", "pydantic_settings", "jsonschema", "structlog", "typer", "rich", "orjson"}
+HEAVY = {
+    "sqlalchemy",
+    "alembic",
+    "pydantic",
+    "pydantic_settings",
+    "jsonschema",
+    "structlog",
+    "typer",
+    "rich",
+    "orjson",
+    "ray",
+}
 
 
 def test_importing_phasegate_loads_no_library() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from phasegate.core.facts import RecordedFact
 from phasegate.core.flow import Batch, Flow, Gate, Phase, Retry
 from phasegate.core.flowdata import flow_data, flow_from_data
+from phasegate.core.quota import Quota
 from phasegate.core.report import PhaseReport, PhaseResult, Progress
+from phasegate.core.retention import PurgeReport
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Subject
 from phasegate.errors import (
     AlreadyDecided,
@@ -24,6 +26,7 @@ from phasegate.errors import (
     NotADatabase,
     NotAllowed,
     PhasegateError,
+    Purged,
     SchemaMismatch,
     Snooze,
     Stale,
@@ -73,6 +76,9 @@ __all__ = [
     "PhaseStatus",
     "PhasegateError",
     "Progress",
+    "PurgeReport",
+    "Purged",
+    "Quota",
     "Reason",
     "RecordedFact",
     "Registry",

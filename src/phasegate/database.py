@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from phasegate.errors import NotADatabase, StoreUnavailable
 
 #: Where runs are kept when nobody says otherwise.
 DEFAULT = "sqlite:///phasegate.db"
+#: User and password in an address.
+_PASSWORD = re.compile(r"(://[^:@/]*):[^@]*@")
 
 
 def address(given: str | None = None) -> str:
@@ -59,6 +62,21 @@ def upgrade(address: str) -> str | None:
 
     bring_up_to_date(address)
     return current(address)
+
+
+def downgrade(address: str, version: str) -> None:
+    """Take the schema back to an earlier version; ``base`` is the one without tables, and without data.
+
+    Raises ``InputError`` for a version that nothing leads back to, ``StoreError`` when the database cannot be used.
+    """
+    from phasegate.store.upgrading import downgrade as take_back
+
+    take_back(address, version)
+
+
+def shown(address: str) -> str:
+    """The address without the password, as it may be printed."""
+    return _PASSWORD.sub(r"\1:***@", address)
 
 
 def current(address: str) -> str | None:

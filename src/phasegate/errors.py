@@ -7,6 +7,7 @@
     │   ├── InputError           a file or value that cannot be used
     │   ├── NeedsNotMet          a phase was asked for before what it needs
     │   └── NotAllowed           the state, or the person, does not permit it
+    │       └── Purged           the subject was done, and its run has been purged
     ├── Stale                    true once, no longer: somebody was first
     │   ├── Conflict             the run has moved on since it was read
     │   ├── Fenced               another worker holds the run now
@@ -23,9 +24,10 @@ errors of phasegate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
+from typing import Any
 
 
 class PhasegateError(Exception):
@@ -97,6 +99,21 @@ class NotAllowed(UsageError):
     """The state of the run, or the role of the person, does not permit this."""
 
     status = 409
+
+
+class Purged(NotAllowed):
+    """The subject was done, and its run has been purged.
+
+    ``subjects`` has all of them, each with a sentence that says what became of it; the message names some.
+    """
+
+    hint = "engine.start(..., again=True) does it anew"
+
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, subjects: Mapping[Any, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.subjects = dict(subjects or {})
 
 
 class Stale(PhasegateError):

@@ -10,7 +10,7 @@ from phasegate.errors import InputError
 
 class Settings(BaseSettings):
     """What can be set from outside. ``database`` is an address such as ``sqlite:///phasegate.db``; ``lease`` and ``busy`` are
-    seconds."""
+    seconds. ``ray_address`` is a Ray cluster such as ``10.0.0.1:6379``, or ``auto`` for the one this machine is a node of."""
 
     model_config = SettingsConfigDict(env_prefix="PHASEGATE_", extra="ignore")
 
@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=16, ge=1)
     lease: float = Field(default=15.0, gt=0)
     busy: float = Field(default=30.0, gt=0)
+    ray_address: str | None = None
 
 
 def from_environment() -> Settings:

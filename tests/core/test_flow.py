@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from phasegate.core.flow import Batch, Flow, Gate, Phase, Retry
+from phasegate.core.flowdata import flow_data, flow_from_data
 from phasegate.errors import FlowError, UnknownName
 from tests.core.story import flow, gate, step
 from tests.core.strategies import work
@@ -39,10 +40,26 @@ def problems(*phases: Phase, name: str = "f", version: int = 1) -> tuple[str, ..
             Phase("a", later, transactional=True),
             "phase 'a' is transactional: its function must be a plain def, it runs inside the commit",
         ),
+        (step("a", runs_on="rya"), "phase 'a' runs on 'rya', which is not known (did you mean 'ray'?)"),
+        (step("a", resources={"num_cpus": 2}), "phase 'a' has resources, which are for a phase with runs_on"),
+        (
+            step("a", runs_on="ray", transactional=True),
+            "phase 'a' is transactional: its function runs inside the commit and cannot run on 'ray'",
+        ),
+        (Phase("a", gate=Gate(), runs_on="ray"), "phase 'a' is a gate: runs_on is for functions"),
+        (step("a", runs_on="ray", resources={"GPU": 1}), "phase 'a': the resource 'GPU' is called 'num_gpus'"),
+        (
+            step("a", runs_on="ray", resources={"memory": -1}),
+            "phase 'a': resource 'memory' must be a number, 0 or more, not -1",
+        ),
+        (
+            step("a", runs_on="ray", resources={"num_cpus": True}),
+            "phase 'a': resource 'num_cpus' must be a number, 0 or more, not True",
+        ),
         (step("a", redo={"again": "a"}, rounds=0), "phase 'a': rounds must be 1 or more when there is a redo"),
         (
             Phase("a", gate=Gate(), timeout=5),
-            "phase 'a' is a gate: batch, transactional, timeout, silence and compensate are for functions",
+            "phase 'a' is a gate: batch, quotas, transactional, timeout, silence and compensate are for functions",
         ),
         (gate("a", quorum=0), "phase 'a': quorum must be 1 or more"),
         (gate("a", deadline=0.0), "phase 'a': deadline must be more than 0 seconds"),
@@ -153,6 +170,18 @@ def test_what_a_phase_requires_is_not_merely_after() -> None:
     both = Phase(phase.name, needs=phase.needs, gate=phase.gate, after=("a", "b", "c"))
     assert both.above == ("a", "b", "c")
     assert both.required == ("a", "b")
+
+
+def test_where_a_phase_runs_is_part_of_the_flow_as_data() -> None:
+    built = flow(step("a"), step("b", runs_on="ray", resources={"num_cpus": 2, "telescope": 0.5}))
+    data = flow_data(built)
+    assert "runs_on" not in data["phases"][0]
+    assert data["phases"][1]["resources"] == {"num_cpus": 2, "telescope": 0.5}
+    again = flow_from_data(data)
+    assert [(phase.runs_on, phase.resources) for phase in again.phases] == [
+        (None, {}),
+        ("ray", {"num_cpus": 2, "telescope": 0.5}),
+    ]
 
 
 def test_a_delay_grows_up_to_its_cap_and_never_overflows() -> None:

@@ -119,6 +119,16 @@ def test_a_deadline_without_a_default_fails_the_gate() -> None:
         decide(run, "release")
 
 
+def test_a_decision_after_the_deadline_is_refused_also_before_anybody_has_put_the_deadline_on_record() -> None:
+    run = tell(gate("release", deadline=60.0, default="approved"))
+    run.now = START + timedelta(seconds=60)
+    with pytest.raises(AlreadyDecided, match="the deadline of gate 'release' passed at 2030-01-01T00:01:00"):
+        decide(run, "release", "rejected")
+    assert "decision.made" not in kinds(run)
+    run.wait(0)
+    assert at(run, "release").outcome == "approved"
+
+
 def test_a_decision_stops_the_clock() -> None:
     run = tell(gate("release", deadline=60.0), gate("publish"))
     decide(run, "release")

@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from phasegate import Context, Engine, Flow, Gate, Limits, Phase, Registry, Retry, Subject
+from phasegate import Context, Engine, Flow, Gate, Limits, Phase, Quota, Registry, Retry, Subject
 
 ROOT = Path(__file__).parents[2]
 LEASE = 0.5
@@ -60,6 +60,7 @@ def die(_ctx: Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+BOUNDED = Flow("bounded", 1, (Phase("held", hold, quotas=(Quota(concurrency=1),)),))
 DEADLY = Flow("deadly", 1, (Phase("dies", die, retry=Retry(losses=2)),))
 
 
@@ -67,7 +68,9 @@ DEADLY = Flow("deadly", 1, (Phase("dies", die, retry=Retry(losses=2)),))
 def opened(address: str, name: str = "", **limits: Any) -> Iterator[Engine]:
     """The engine all these processes use; ``name`` is what its phases see in ``ctx.deps``."""
     with Engine(
-        address, Registry(FLOW, ASKING, DEADLY, deps=name), limits=Limits(**{"lease": LEASE, "grace": 0.2} | limits)
+        address,
+        Registry(FLOW, ASKING, BOUNDED, DEADLY, deps=name),
+        limits=Limits(**{"lease": LEASE, "grace": 0.2} | limits),
     ) as engine:
         engine.create_tables(sa.MetaData(), [TABLE])
         yield engine

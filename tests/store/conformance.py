@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from phasegate.core import commands
 from phasegate.core import facts as f
 from phasegate.core.flow import Flow, Gate, Phase
 from phasegate.core.planner import advance
@@ -96,6 +97,11 @@ def put(store: Store, append: Append) -> Run:
     """Record one append; the run after it."""
     assert store.append([append]) == [None]
     return append.run
+
+
+def cancelled(store: Store, run: Run) -> Append:
+    """The append that ends a run."""
+    return move(store, run, *commands.cancel(run, store.now()))
 
 
 def register(store: Store, worker: str, lease: float = 15.0) -> None:

@@ -44,6 +44,7 @@ _BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "seen": st.none() | shas,
     "trace": st.none() | text,
     "unchecked": st.booleans(),
+    "priority": st.integers(-(2**31), 2**31 - 1),
     "fatal": st.booleans(),
     "version": counts,
     "attempt": counts,
@@ -85,6 +86,7 @@ def runs(draw: st.DrawFn) -> Run:
         subject=draw(_BY_NAME["subject"]), key=draw(text), status=draw(st.sampled_from(RunStatus)),
         aim=draw(_BY_NAME["aim"]), unchecked=draw(st.booleans()), pressed=draw(_BY_NAME["pressed"]), seq=1,
         ending=draw(st.none() | _BY_NAME["status"]), reason=draw(st.none() | text), started_by=draw(text),
+        priority=draw(_BY_NAME["priority"]),
         created_at=draw(times), updated_at=draw(times), input=draw(values),
         phases=Layered({(i.phase, i.scope): i for i in found}),
     )  # fmt: skip

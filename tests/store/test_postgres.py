@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from phasegate.core.retention import OldRun
 from phasegate.errors import InputError, SchemaMismatch, StoreError, StoreUnavailable
 from phasegate.store import postgres as dialect
 from phasegate.store import upgrading
@@ -27,7 +28,7 @@ from phasegate.store.postgres import PostgresStore
 from phasegate.store.postgres_schema import SCHEMA, TENANT_TABLES
 from phasegate.store.version import HEAD
 from tests import postgres
-from tests.store.conformance import ENTER, done, entries, metadata, new, put
+from tests.store.conformance import ENTER, cancelled, done, entries, metadata, new, put
 from tests.waiting import wait_for
 
 
@@ -180,6 +181,8 @@ def test_a_plain_role_sees_the_rows_of_its_tenant_only(store: PostgresStore, pla
     for tenant in ("north", "south"):
         run = put(store, new(store, tenant, tenant=tenant))
         put(store, done(store, run, output={"of": tenant}))
+        gone = put(store, cancelled(store, put(store, new(store, "gone", tenant=tenant))))
+        assert store.purge([OldRun(gone.id, gone.seq)]).runs == 1
     views = ("v_subjects_by_phase", "v_recent_completions", "v_facts")
     with psycopg.connect(plain_role, autocommit=True) as connection:
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from phasegate.cli import changes, database, flows, gates, runs, working
+from phasegate.cli import changes, database, flows, gates, purging, runs, working
 from phasegate.cli.session import GLOBAL, Application, Database, Json, Session, Tenant, Verbose, command, prepare_logs
 from phasegate.errors import UsageError
 
@@ -16,12 +16,12 @@ from phasegate.errors import UsageError
 APPLICATIONS = {"outreach": ("phasegate.apps.outreach.cli:app", "Take companies through the outreach phases.")}
 
 _PANELS = {
-    "Look": (runs.runs, runs.show, runs.why, runs.history, runs.progress, flows.flows, working.workers),
+    "Look": (runs.runs, runs.show, runs.why, runs.history, runs.progress, flows.flows, working.workers, working.quotas),
     "Decide": (gates.decide, gates.answer),
     "Change": (
         changes.retry, changes.reset, changes.skip, changes.pause, changes.resume, changes.cancel,
     ),
-    "Work": (working.worker,),
+    "Work": (working.worker, purging.purge),
 }  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from phasegate.errors import InputError, UnknownName
 if TYPE_CHECKING:
     from phasegate.engine import Engine
 
+#: What is true of every subject whose run has been purged.
+STARTS_ANEW = "it counts as done: only engine.start(..., again=True) does it anew"
+
 
 def find_run(engine: Engine, text: str) -> Run:
     """The run with this id, with an id that begins so, or the latest one of a subject written ``kind:id``.
@@ -21,10 +24,21 @@ def find_run(engine: Engine, text: str) -> Run:
     """
     if ":" not in text:
         return _by_id(engine, text)
-    latest = engine.find(subject=parse_subject(text), limit=1)
+    subject = parse_subject(text)
+    latest = engine.find(subject=subject, limit=1)
     if not latest:
-        raise UnknownName("subject", text)
+        error = UnknownName("subject", text)
+        error.hint = purged(engine, subject)
+        raise error
     return engine.get(latest[0].id)
+
+
+def purged(engine: Engine, subject: Subject) -> str | None:
+    """What became of a subject whose runs have been purged, and where that leaves it; None when none was."""
+    stones = engine.purged(subject)
+    if not stones:
+        return None
+    return f"{'; '.join(map(str, stones))}; {STARTS_ANEW}"
 
 
 def _by_id(engine: Engine, text: str) -> Run:

@@ -39,10 +39,13 @@ def runs(
         if flow is not None:
             naming.find_flow(engine, flow)
         found = engine.find(flow, subject=chosen, status=status or None, limit=limit + 1)
+        gone = naming.purged(engine, chosen) if chosen and not (found or flow or status) else None
     more, found = len(found) > limit, found[:limit]
     rows = [(run.id, f"{run.flow} {run.version}", run.subject, run.status, run.updated_at, run.reason) for run in found]
     table = Table(("run", "flow", "subject", "status", "since", "reason"), rows)
-    notes = ["No runs."] * (not found) + [f"More than {limit}: see them with --limit."] * more
+    notes = [f"No runs: {gone}." if gone else "No runs."] * (not found) + [
+        f"More than {limit}: see them with --limit."
+    ] * more
     session.answer({"runs": [views.run_data(run) for run in found], "more": more}, *([table] * bool(found)), *notes)
 
 

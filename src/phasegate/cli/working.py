@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from phasegate import database as databases
 from phasegate.cli import output
 from phasegate.cli.output import Table
 from phasegate.cli.session import Session
@@ -28,7 +29,7 @@ def worker(
     with session.engine(registry, create=True) as engine, stopped_by_signal() as stop:
         if not session.json:
             names = sorted({flow.name for flow in registry.flows})
-            output.write(f"working on {', '.join(names)} in {session.address}; stop with Ctrl-C")
+            output.write(f"working on {', '.join(names)} in {databases.shown(session.address)}; stop with Ctrl-C")
         engine.work(concurrency=concurrency, stop=stop.asked)
     session.answer({"stopped_by": stop.name}, f"stopped by {stop.name}")
 
@@ -51,6 +52,15 @@ def workers(session: Session) -> None:
     ]
     table = Table(("worker", "host", "pid", "started", "lease until", "holds", "state"), rows)
     session.answer({"workers": found}, table if found else "No workers.")
+
+
+def quotas(session: Session) -> None:
+    """List the quotas: how many places are in use over all workers, and how many beginnings were left of a rate, and when."""
+    with session.engine() as engine:
+        found = engine.quotas()
+    rows = [(q.name, q.key, q.in_use, "" if q.tokens is None else f"{q.tokens:.1f}", q.at or "") for q in found]
+    table = Table(("quota", "per", "in use", "left of rate", "at"), rows)
+    session.answer({"quotas": found}, table if found else "No quota is in use.")
 
 
 class Stop:

@@ -248,6 +248,10 @@ def decide(flow: Flow, run: Run, now: datetime, key: Instance, decision: Decisio
     if run.finished:
         raise NotAllowed(f"run {run.id} is {run.status.value}")
     _check_not_ending(run)
+    if instance.due_at is not None and instance.due_at <= now:
+        # Whether or not a worker has come by to put it on record: what is decided does not depend on how busy workers are.
+        passed = instance.due_at.isoformat(timespec="seconds")
+        raise AlreadyDecided(f"the deadline of gate {phase.name!r} passed at {passed}")
     _check_person(gate, run, instance, decision)
     _check_seen(gate, instance, decision)
     d = decision

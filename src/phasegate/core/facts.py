@@ -29,6 +29,7 @@ class RunStarted:
     aim: frozenset[str] | None = None
     by: str = ""
     input: Any = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from phasegate.core.quota import Quota
+from phasegate.core.runs_on import runs_on_problems
 from phasegate.errors import FlowError, UnknownName, did_you_mean
 
 #: A phase function, or the name under which a registry knows one (flows loaded from JSON).
@@ -86,10 +88,13 @@ class Phase:
     ``each`` repeats the phase once per item of that phase's output;
     ``when`` maps a phase above to the outcome words that let this one run (otherwise it is skipped); ``redo`` maps an own
     outcome to the phase that is reset, with everything downstream of it, at most ``rounds`` times. ``timeout``,
-    ``silence`` (how long the function may go without a heartbeat) and ``expects`` are seconds.
+    ``silence`` (how long the function may go without a heartbeat) and ``expects`` are seconds. ``quotas`` bound how many
+    attempts may be under way, or begin in a time, over all workers.
     ``compensate`` undoes the phase when the run fails or is cancelled later. ``transactional``
     gives the function a session whose transaction also records the completion. ``reports_failure`` says that a returned
-    mapping such as ``{"status": "failed"}`` or ``{"error": ...}`` is a failure.
+    mapping such as ``{"status": "failed"}`` or ``{"error": ...}`` is a failure. ``runs_on="ray"`` has the function executed
+    as a task on a Ray cluster; ``resources`` is what a task asks for there: ``num_cpus`` (1 if not given), ``num_gpus``,
+    ``memory`` in bytes, or resources of the cluster's own by name.
     """
 
     name: str
@@ -105,6 +110,7 @@ class Phase:
     timeout: float | None = None
     silence: float | None = None
     batch: Batch | None = None
+    quotas: tuple[Quota, ...] = ()
     gate: Gate | None = None
     compensate: Handler | None = None
     transactional: bool = False
@@ -112,6 +118,8 @@ class Phase:
     title: str = ""
     description: str = ""
     expects: float | None = None
+    runs_on: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -290,19 +298,21 @@ def _phase_problems(phase: Phase) -> Iterable[str]:
         yield f"{said}: retry.attempts counts the first attempt, so it is 1 or more"
     if phase.batch and phase.batch.size < 1:
         yield f"{said}: batch.size must be 1 or more"
+    yield from (f"{said}: {problem}" for quota in phase.quotas for problem in quota.problems())
     if phase.batch and phase.transactional:
         yield f"{said} cannot be both batched and transactional"
     if phase.transactional and inspect.iscoroutinefunction(phase.run):
         yield f"{said} is transactional: its function must be a plain def, it runs inside the commit"
     if phase.redo and phase.rounds < 1:
         yield f"{said}: rounds must be 1 or more when there is a redo"
+    yield from runs_on_problems(said, phase)
     if phase.gate:
         yield from _gate_problems(said, phase, phase.gate)
 
 
 def _gate_problems(said: str, phase: Phase, gate: Gate) -> Iterable[str]:
-    if phase.batch or phase.transactional or phase.timeout or phase.silence or phase.compensate:
-        yield f"{said} is a gate: batch, transactional, timeout, silence and compensate are for functions"
+    if phase.batch or phase.transactional or phase.timeout or phase.silence or phase.compensate or phase.quotas:
+        yield f"{said} is a gate: batch, quotas, transactional, timeout, silence and compensate are for functions"
     if gate.quorum < 1:
         yield f"{said}: quorum must be 1 or more"
     if gate.deadline is not None and gate.deadline <= 0:

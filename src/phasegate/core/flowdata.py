@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phasegate.core.flow import Batch, Flow, Gate, Handler, Phase, Retry
+from phasegate.core.quota import Quota
 from phasegate.errors import FlowError, did_you_mean
 
 _PARTS: dict[str, type[Any]] = {"retry": Retry, "batch": Batch, "gate": Gate}
@@ -47,6 +48,8 @@ def _data(record: Any) -> dict[str, Any]:
             continue
         if field.name in _PARTS:
             value = _data(value)
+        elif field.name == "quotas":
+            value = [_data(quota) for quota in value]
         elif field.name in ("run", "compensate"):
             value = handler_name(value)
         elif isinstance(value, Mapping):
@@ -62,6 +65,9 @@ def _phase(flow: str, data: Any) -> Phase:
     for name, part in _PARTS.items():
         if isinstance(values.get(name), Mapping):
             values[name] = part(**_known(flow, str(data["name"]), part, values[name]))
+    if "quotas" in values:
+        quotas = [_known(flow, str(data["name"]), Quota, quota) for quota in values["quotas"]]
+        values["quotas"] = tuple(Quota(**quota) for quota in quotas)
     return Phase(**values)
 
 

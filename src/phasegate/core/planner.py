@@ -114,5 +114,10 @@ def next_due(flow: Flow, run: Run, now: datetime) -> datetime | None:
     return min(tally.timers.values(), default=None)
 
 
+def next_timer(flow: Flow, run: Run) -> datetime | None:
+    """The earliest time that something in the run waits for, whatever else could be done now."""
+    return min(_tally(flow, run).timers.values(), default=None)
+
+
 def _tally(flow: Flow, run: Run) -> Tally:
     return run.tally if run.tally is not None else count(flow, run.aim, run.phases)

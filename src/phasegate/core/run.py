@@ -127,7 +127,8 @@ class Run:
     """One subject in one flow version.
 
     ``aim`` names the phases the run is to reach; None means all; ``unchecked`` lets them
-    start although what they need outside the aim is not settled. ``seq`` counts the facts recorded, ``epoch`` the workers
+    start although what they need outside the aim is not settled. Of a tenant's runs those of higher ``priority`` are taken
+    first. ``seq`` counts the facts recorded, ``epoch`` the workers
     that have held it. ``ending`` is set while a run that is to end undoes what it has done.
     """
 
@@ -145,6 +146,7 @@ class Run:
     epoch: int = 0
     ending: RunStatus | None = None
     reason: str | None = None
+    priority: int = 0
     started_by: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -86,7 +86,7 @@ def started(fact: f.RunStarted) -> Run:
     """The run that a ``RunStarted`` creates."""
     return Run(
         id=fact.run_id, tenant=fact.tenant, flow=fact.flow, version=fact.version, subject=fact.subject, key=fact.key,
-        aim=fact.aim, seq=1, started_by=fact.by, created_at=fact.at, updated_at=fact.at, input=fact.input,
+        aim=fact.aim, seq=1, priority=fact.priority, started_by=fact.by, created_at=fact.at, updated_at=fact.at, input=fact.input,
     )  # fmt: skip
 
 

@@ -15,10 +15,12 @@ from phasegate.core.planner import advance, scopes, settled
 from phasegate.core.report import PhaseReport, PhaseResult
 from phasegate.core.run import PhaseRun, PhaseStatus, Run, RunStatus, Subject
 from phasegate.engine.asking import CONFLICTS
+from phasegate.engine.retaining import purged
 from phasegate.engine.working import Working
-from phasegate.errors import Conflict, Fenced, NeedsNotMet, NotAllowed
+from phasegate.errors import Conflict, Fenced, NeedsNotMet, NotAllowed, Purged
 from phasegate.store.base import Append
 from phasegate.store.ids import new_id
+from phasegate.store.retention import forgetting
 
 
 class Aiming(Working):
@@ -26,25 +28,33 @@ class Aiming(Working):
 
     def start(
         self, flow: str | Flow, subject: Subject, *, tenant: str | None = None, input: Any = None, key: str | None = None,
-        aim: Collection[str] | None = None, by: str = "", again: bool = False,
+        aim: Collection[str] | None = None, by: str = "", again: bool = False, priority: int = 0,
     ) -> Run:  # fmt: skip
         """The run of ``subject`` through ``flow``, created when there is none yet.
 
-        Idempotent per (tenant, flow, subject, key), also after the run has ended; ``again`` starts a new one then. ``aim``
-        limits the run to some phases.
+        Idempotent per (tenant, flow, subject, key), also after the run has ended; ``again`` starts a new one then. When the
+        run was purged there is none to give back, and without ``again`` none is started: ``Purged`` says when it ended and
+        went. ``aim`` limits the run to some phases. Of a tenant's runs that are due those of higher ``priority`` are taken first.
         """
-        runs = self.start_many(flow, [subject], tenant=tenant, inputs=[input], key=key, aim=aim, by=by, again=again)
+        runs = self.start_many(
+            flow, [subject], tenant=tenant, inputs=[input], key=key, aim=aim, by=by, again=again, priority=priority
+        )
         return runs[0]
 
     def start_many(
         self, flow: str | Flow, subjects: Sequence[Subject], *, tenant: str | None = None,
         inputs: Sequence[Any] | None = None, key: str | None = None, aim: Collection[str] | None = None, by: str = "",
-        again: bool = False,
+        again: bool = False, priority: int = 0,
     ) -> list[Run]:  # fmt: skip
-        """``start`` for many subjects, in one commit; the runs in the order of the subjects."""
+        """``start`` for many subjects, in one commit; the runs in the order of the subjects.
+
+        Without ``again`` nothing is started when runs of some of them were purged; ``Purged`` names these.
+        """
         definition = self._flow(flow)
         tenant = tenant or self.tenant
-        found = self._runs_of(definition.name, subjects, tenant, key or "")
+        found, stones = self.store.known(tenant, definition.name, subjects, key or "")
+        if stones and not again:
+            raise purged(stones.values())
         fresh: dict[Subject, Append] = {}
         now = self.store.now()
         wanted = None if aim is None else frozenset(definition.phase(name).name for name in aim)
@@ -54,10 +64,21 @@ class Aiming(Working):
                 continue
             given = inputs[position] if inputs else None
             fact = f.RunStarted(
-                now, new_id(), tenant, definition.name, definition.version, subject, key or "", wanted, by, given
+                now,
+                new_id(),
+                tenant,
+                definition.name,
+                definition.version,
+                subject,
+                key or "",
+                wanted,
+                by,
+                given,
+                priority,
             )
             run, facts = advance(definition, None, now, fact)
-            fresh[subject] = self._compose(definition, None, run, facts, now)
+            append = self._compose(definition, None, run, facts, now)
+            fresh[subject] = append if subject not in stones else append._replace(writes=(forgetting(stones[subject]),))
         self._append_new(definition, fresh)
         return [fresh[subject].run if subject in fresh else found[subject] for subject in subjects]
 
@@ -72,12 +93,20 @@ class Aiming(Working):
                     fresh[subject] = append._replace(run=run, holder=None if run.finished else taker.id)
             answered = self._journal.submit_all(list(fresh.values()))
         answers = answered.result()
-        for (subject, append), error in zip(list(fresh.items()), answers, strict=True):
-            if isinstance(error, NotAllowed):  # somebody started the same subject meanwhile: that run is the one
-                run = append.run
-                fresh[subject] = append._replace(run=self._runs_of(flow.name, [subject], run.tenant, run.key)[subject])
-            elif error is not None:
-                raise error
+        try:
+            for (subject, append), error in zip(list(fresh.items()), answers, strict=True):
+                if isinstance(error, NotAllowed):  # somebody started the same subject meanwhile: that run is the one
+                    run = append.run
+                    found = self._runs_of(flow.name, [subject], run.tenant, run.key)
+                    fresh[subject] = append._replace(run=found[subject])
+                elif error is not None:
+                    raise error
+        except BaseException:
+            if (
+                taker is not None
+            ):  # the others of these runs are its own, and so is this one if only the answer was lost
+                taker.doubt()
+            raise
         if taker is not None:
             taken = [a.run for a, error in zip(fresh.values(), answers, strict=True) if error is None and a.holder]
             taker.adopt(taken)
@@ -92,6 +121,7 @@ class Aiming(Working):
         """Aim many subjects at one phase, do it here, and report. A phase that was done is done again.
 
         Subjects that lack a need are reported as ``blocked``; when that is all of them, ``NeedsNotMet`` is raised.
+        Those whose runs were purged are reported as ``refused``; when that is all of them, ``Purged`` is raised.
         ``check_needs=False`` runs the phase regardless. With ``dry_run`` everything happens and nothing stays. ``wait`` is
         how many seconds to wait for retries and for other workers.
         """
@@ -104,8 +134,9 @@ class Aiming(Working):
         definition = self._flow(flow)
         name = definition.phase(phase).name
         began = _time.perf_counter()
-        runs = self.start_many(definition, subjects, tenant=tenant, inputs=inputs, aim=(), by=by)
+        runs, gone = self._start_those_kept(definition, subjects, tenant=tenant, inputs=inputs, by=by)
         aimed, blocked, refused = self._aim([run.id for run in runs], name, check_needs=check_needs, by=by)
+        refused |= gone
         if refused and not aimed and not blocked:
             raise NotAllowed(next(iter(refused.values())), hint="engine.start(..., again=True) begins anew")
         if blocked and not aimed:
@@ -115,6 +146,21 @@ class Aiming(Working):
         outputs = self._values(done, name)
         results = tuple(_result(run, _whole(self._known(run), run, name), outputs.get(run.id)) for run in done)
         return PhaseReport(name, results, blocked, refused, _time.perf_counter() - began)
+
+    def _start_those_kept(
+        self, flow: Flow, subjects: Sequence[Subject], *, tenant: str | None, inputs: Sequence[Any] | None, by: str
+    ) -> tuple[list[Run], dict[Subject, str]]:
+        """The runs of the subjects, and of those whose runs were purged the reason why they have none."""
+        try:
+            return self.start_many(flow, subjects, tenant=tenant, inputs=inputs, aim=(), by=by), {}
+        except Purged as error:
+            gone = error.subjects
+            if gone.keys() >= set(subjects):
+                raise
+        kept = [place for place, subject in enumerate(subjects) if subject not in gone]
+        some = [inputs[place] for place in kept] if inputs else None
+        runs = self.start_many(flow, [subjects[place] for place in kept], tenant=tenant, inputs=some, aim=(), by=by)
+        return runs, gone
 
     def _aim(
         self, run_ids: list[str], name: str, *, check_needs: bool, by: str

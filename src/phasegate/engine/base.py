@@ -22,9 +22,11 @@ from phasegate.store.base import Append, Store
 class Base:
     """The state of an engine, and what its parts need of each other."""
 
-    def _open(self, store: Store, registry: Registry, tenant: str, limits: Limits, *, dry_run: bool) -> None:
+    def _open(
+        self, store: Store, registry: Registry, tenant: str, limits: Limits, *, dry_run: bool, ray_address: str | None
+    ) -> None:
         self.store, self.registry, self.tenant, self.dry_run = store, registry, tenant, dry_run
-        self._limits = limits
+        self._limits, self._ray_address = limits, ray_address
         self._journal = Journal(store, registry.projections)
         self._worker: Worker | None = None
         self._workers: list[Worker] = []

@@ -17,7 +17,7 @@ from phasegate.core.report import Entry, Progress
 from phasegate.core.run import PhaseStatus, Run, RunStatus, Subject
 from phasegate.engine.base import Base
 from phasegate.errors import UnknownName
-from phasegate.store.base import Commit, RunFilter, WorkerRow
+from phasegate.store.base import Commit, QuotaUse, RunFilter, WorkerRow
 
 
 class Looking(Base):
@@ -31,8 +31,15 @@ class Looking(Base):
             some = self.store.find(RunFilter(tenant=tenant, id_prefix=run_id, limit=2))
             found = self.store.load([some[0].id]) if len(some) == 1 else []
         if not found:
-            raise UnknownName("run", run_id)
+            raise self._unknown(run_id, tenant)
         return found[0]
+
+    def _unknown(self, run_id: str, tenant: str) -> UnknownName:
+        error = UnknownName("run", run_id)
+        stones = self.store.tombstones(tenant, run_id=run_id) if len(run_id) >= 4 else []
+        if len(stones) == 1:
+            error.hint = f"{stones[0]}"
+        return error
 
     def find(
         self, flow: str | None = None, *, subject: Subject | None = None, status: Collection[RunStatus | str] | None = None,
@@ -147,6 +154,10 @@ class Looking(Base):
     def workers(self) -> list[WorkerRow]:
         """The workers on this database and how many runs each holds."""
         return self.store.workers()
+
+    def quotas(self) -> list[QuotaUse]:
+        """The quotas of which places are in use over all workers, or of whose rate something was used, by name and key."""
+        return self.store.quotas()
 
     def flows(self) -> list[Flow]:
         """The flows registered here, and those the database knows from others."""

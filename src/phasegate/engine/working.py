@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from phasegate.engine.base import Base
+from phasegate.runtime.machine import machine
 from phasegate.runtime.worker import Limits, Worker
 from phasegate.store.base import Ddl, Write
 from phasegate.store.ids import new_id
@@ -75,7 +75,7 @@ class Working(Base):
         """An engine on which everything happens as on this one and nothing stays."""
         with self.store.rehearsal() as store:
             twin = object.__new__(type(self))
-            twin._open(store, self.registry, self.tenant, self._limits, dry_run=True)
+            twin._open(store, self.registry, self.tenant, self._limits, dry_run=True, ray_address=self._ray_address)
             try:
                 yield twin
             finally:
@@ -87,7 +87,7 @@ class Working(Base):
         Without it their runs would stay theirs until the lease has passed. A process whose number another one has by now is
         left alone, which costs only that wait. Workers do this when they begin.
         """
-        here = socket.gethostname()
+        here = machine()
         dead = [each.id for each in self.store.workers() if each.host == here and not _alive(each.pid)]
         if dead:
             self._journal.call(lambda: self.store.bury(dead)).result()
@@ -106,7 +106,10 @@ class Working(Base):
         self.store.create(metadata, ddl)
 
     def _make_worker(self, limits: Limits) -> Worker:
-        return Worker(self.store, self._journal, self.registry, id=new_id(), limits=limits, dry_run=self.dry_run)
+        return Worker(
+            self.store, self._journal, self.registry, id=new_id(), limits=limits, dry_run=self.dry_run,
+            ray_address=self._ray_address,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Stop writing and let go of the database. What was answered is committed; nothing else is waited for."""

@@ -35,7 +35,7 @@ class Ask:
 
 @dataclass(slots=True)
 class Services:
-    """What a context needs of the process around it."""
+    """What an attempt needs of the process around it. ``cluster`` executes the phases that run elsewhere."""
 
     now: Callable[[], datetime]
     read: Callable[[Any, Mapping[str, Any] | None], list[Mapping[str, Any]]]
@@ -43,6 +43,7 @@ class Services:
     deps: Any
     dry_run: bool
     announce: Callable[..., None]
+    cluster: Any
 
 
 @dataclass(slots=True)
@@ -68,6 +69,7 @@ class Context:
     writes: list[Write] = field(default_factory=list)
     _stopped: bool = False
     on_beat: Callable[[], None] | None = None
+    on_stop: Callable[[], None] | None = None
 
     @property
     def tenant(self) -> str:
@@ -141,7 +143,13 @@ class Context:
     def stop(self) -> None:
         """Give the attempt up; what the function does afterwards is refused."""
         self._stopped = True
+        if self.on_stop is not None:
+            self.on_stop()
 
 
 class Stopped(Exception):
     """Raised by ``heartbeat`` in a function whose attempt was given up."""
+
+
+class Lost(Exception):
+    """The function vanished with the process or the machine that executed it."""

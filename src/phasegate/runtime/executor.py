@@ -16,7 +16,7 @@ from phasegate.core import facts as f
 from phasegate.core.flow import Flow, Phase
 from phasegate.core.items import item_keys
 from phasegate.errors import Fatal, InputError, Snooze
-from phasegate.runtime.context import Ask, Context, Outcome, Skip, Stopped
+from phasegate.runtime.context import Ask, Context, Lost, Outcome, Skip, Stopped
 from phasegate.store import codec
 from phasegate.store.base import Write
 
@@ -53,7 +53,10 @@ async def perform_batch(phase: Phase, contexts: Sequence[Context], threads: Exec
 
 
 async def _call(phase: Phase, contexts: Sequence[Context], argument: Any, threads: Executor) -> Any:
-    """The one place where sync and async functions meet."""
+    """The one place where sync and async functions meet, and those that are executed elsewhere."""
+    if phase.runs_on is not None:
+        task = await contexts[0].services.cluster.begin(phase, contexts)
+        return await _within(phase, contexts, task.result())
     function: Any = phase.run
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         return await _within(phase, contexts, function(argument))
@@ -178,6 +181,8 @@ def _failure(phase: Phase, context: Context, error: BaseException, now: datetime
             return f.AttemptSnoozed(*place, error.until, _clean(error.reason))
     if isinstance(error, Stopped):
         return f.AttemptStopped(*place, "stopped")
+    if isinstance(error, Lost):
+        return f.AttemptLost(*place, _clean(str(error))[:MESSAGE])
     fatal = (
         isinstance(error, Fatal)
         or not isinstance(error, phase.retry.retry_on)

@@ -13,6 +13,7 @@ from phasegate.core import facts as f
 from phasegate.core.flow import UNDO, Flow, Phase
 from phasegate.core.items import item_keys, items_of
 from phasegate.core.planner import advance, sources
+from phasegate.core.quota import Permit
 from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Run, RunStatus, Scope
 from phasegate.journal import Extras, compose
 from phasegate.runtime.context import Context
@@ -35,6 +36,7 @@ class Attempt:
     recorded: bool = False
     task: asyncio.Task[None] | None = None
     sources: dict[str, list[PhaseRun]] = field(default_factory=dict)
+    permits: tuple[Permit, ...] = ()
 
     def start_fact(self, worker: str) -> f.AttemptStarted:
         """The fact that this attempt began."""
@@ -64,6 +66,8 @@ class Held:
     run: Run
     flow: Flow
     ready: deque[Instance] = field(default_factory=deque)
+    throttled: set[Instance] = field(default_factory=set)
+    turn: datetime | None = None  # when a rate will have come to an attempt that is ready
     running: dict[Instance, Attempt] = field(default_factory=dict)
     inbox: list[tuple[Attempt, Ending]] = field(default_factory=list)
     saving: list[tuple[Attempt, Ending]] | None = None
@@ -89,11 +93,15 @@ class Held:
 
     def find_ready(self) -> None:
         """Queue every instance that is ready and not under way."""
+        at_rest = self.run.status is RunStatus.PAUSED or self.run.finished
+        self.throttled = {
+            key for key in self.throttled if not at_rest and self.run.at(*key).status is PhaseStatus.READY
+        }
         if self.run.tally is None or self.run.tally.statuses[PhaseStatus.READY]:
             self.ready = deque(
                 key
                 for key, instance in self.run.phases.items()
-                if instance.status is PhaseStatus.READY and key not in self.running
+                if instance.status is PhaseStatus.READY and key not in self.running and key not in self.throttled
             )
 
     def queue_changed(self, facts: Sequence[f.Fact]) -> None:
@@ -101,7 +109,11 @@ class Held:
         for fact in facts:
             if type(fact) in _READYING:
                 key = (fact.phase, fact.scope)  # type: ignore[union-attr]
-                if key not in self.running and self.run.at(*key).status is PhaseStatus.READY:
+                if (
+                    key not in self.running
+                    and key not in self.throttled
+                    and self.run.at(*key).status is PhaseStatus.READY
+                ):
                     self.ready.append(key)
 
     def next_append(self, now: datetime, worker: str, projecting: bool) -> Append | None:
@@ -147,7 +159,7 @@ class Held:
     @property
     def quiet(self) -> bool:
         """Whether nothing is under way or waits to be recorded."""
-        return not (self.running or self.inbox or self.ready or self.saving is not None)
+        return not (self.running or self.inbox or self.ready or self.throttled or self.saving is not None)
 
 
 # --- bind: what an attempt is given ---------------------------------------------------------------------------------

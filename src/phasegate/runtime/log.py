@@ -17,6 +17,7 @@ _LEVELS = {
     "worker.fenced": logging.WARNING,
     "worker.failed": logging.ERROR,
     "store.trouble": logging.ERROR,
+    "ray.trouble": logging.ERROR,
     "worker.started": logging.INFO,
     "worker.stopped": logging.INFO,
     "gate.opened": logging.INFO,

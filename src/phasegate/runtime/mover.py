@@ -8,7 +8,7 @@ waited for; it usually rides in the commit of its end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from phasegate.core import facts as f
@@ -75,6 +75,10 @@ class Mover(Starting):
         extras = Extras(release=held.releasing)
         append = compose(flow, run, after, held.facts, now=now, extras=extras, projecting=self._projecting)
         return held, append
+
+    def unknown(self, mine: Iterable[str]) -> list[str]:
+        """Which of the runs that are leased to this worker it does not hold."""
+        return [run_id for run_id in mine if run_id not in self._held]
 
     def refresh(self, run_ids: Sequence[str]) -> None:
         """Read runs again that somebody else has changed."""

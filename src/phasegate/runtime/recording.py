@@ -11,6 +11,8 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
 from phasegate.core import facts as f
+from phasegate.core.planner import next_timer
+from phasegate.core.quota import Permit
 from phasegate.core.run import PhaseStatus, Run, RunStatus
 from phasegate.errors import InputError, Stale, StoreError, UnknownName
 from phasegate.journal import Extras, Journal, compose
@@ -88,6 +90,10 @@ class Recording(ABC):
     def _feed_starved(self) -> None:
         """Start what is ready in the runs that found no free place."""
 
+    @abstractmethod
+    def _give_back(self, permits: Sequence[Permit]) -> None:
+        """An attempt that held these places has ended."""
+
     # --- record ---
 
     @reported
@@ -107,6 +113,8 @@ class Recording(ABC):
             return False
         del held.running[attempt.key]
         self.in_flight -= 1
+        if attempt.permits:
+            self._give_back(attempt.permits)
         return True
 
     def _mark(self, held: Held) -> None:
@@ -192,6 +200,7 @@ class Recording(ABC):
         if reset:
             self._give_up_unfit(held)
             held.ready = type(held.ready)(key for key in held.ready if key not in reset)
+            held.throttled -= reset
         if held.releasing:
             del self._held[held.run.id]
             return
@@ -206,7 +215,11 @@ class Recording(ABC):
         """Give a run back that has nothing to do; one append without facts clears the lease and sets the due time."""
         held.releasing, held.facts, held.before = True, (), held.run
         now = self._store.now()
-        self._submit([(held, compose(held.flow, held.run, held.run, (), now=now, extras=Extras(release=True)))])
+        append = compose(held.flow, held.run, held.run, (), now=now, extras=Extras(release=True))
+        if held.turn is not None and append.due_at is not None:
+            timer = next_timer(held.flow, held.run)
+            append = append._replace(due_at=held.turn if timer is None else min(held.turn, timer))
+        self._submit([(held, append)])
 
     # --- find the way on ---
 
@@ -274,6 +287,8 @@ class Recording(ABC):
 
     def _drop(self, run_id: str) -> None:
         held = self._held.pop(run_id, None)
+        if held is not None:
+            held.throttled.clear()
         for attempt in list(held.running.values()) if held else []:
             attempt.give_up()
             self._forget(held, attempt)  # type: ignore[arg-type]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
 
+from phasegate.core.quota import Permit
 from phasegate.core.run import Instance, PhaseStatus
 from phasegate.errors import StoreError
 from phasegate.runtime import executor
@@ -13,6 +15,7 @@ from phasegate.runtime.batching import Collector, Member
 from phasegate.runtime.context import Context
 from phasegate.runtime.held import Attempt, Held, bind, missing_outputs
 from phasegate.runtime.recording import AT_REST, TRY_AGAIN, Recording, reported
+from phasegate.runtime.throttle import Throttle
 from phasegate.runtime.transactional import Rejected, perform_transactional
 from phasegate.store.base import DEATH, OutputKey, WriteFailed
 
@@ -29,6 +32,37 @@ class Starting(Recording):
     def _collector(self) -> Collector:
         return Collector(self._start_batch)
 
+    @cached_property
+    def _throttle(self) -> Throttle:
+        return Throttle(
+            lambda wanted: self._call(lambda: self._store.take_permits(self._worker, wanted)),
+            lambda counts: self._call(lambda: self._store.keep_permits(self._worker, counts)),
+            self._admit,
+            self._park,
+            self._background,
+            self._report,
+        )
+
+    def _give_back(self, permits: Sequence[Permit]) -> None:
+        self._throttle.give_back(permits)
+
+    def _admit(self, held: Held, key: Instance, permits: tuple[Permit, ...]) -> None:
+        """An attempt has got its places; it may have lost its run, or its turn, meanwhile."""
+        instance = held.run.at(*key)
+        if self._held.get(held.run.id) is not held or instance.status is not PhaseStatus.READY or not self.accepting:
+            self._give_back(permits)
+            if self._held.get(held.run.id) is held and held.quiet:
+                self._release(held)
+        else:
+            self._start(held, key, instance.attempt + 1, permits)
+
+    def _park(self, held: Held, seconds: float) -> None:
+        """An attempt has to wait for its turn; with nothing else to do its run is given back until then."""
+        turn = self._store.now() + timedelta(seconds=seconds)
+        held.turn = turn if held.turn is None else min(held.turn, turn)
+        if self._held.get(held.run.id) is held and held.quiet:
+            self._release(held)
+
     def _start_ready(self, held: Held) -> None:
         if not self.accepting or held.run.status in AT_REST:
             held.ready.clear()
@@ -36,7 +70,11 @@ class Starting(Recording):
         while held.ready and self.in_flight < self._concurrency:
             key = held.ready.popleft()
             instance = held.run.at(*key)
-            if instance.status is PhaseStatus.READY and key not in held.running:
+            if instance.status is not PhaseStatus.READY or key in held.running:
+                continue
+            if held.flow.by_name[key[0]].quotas and not self._services.dry_run:
+                self._throttle.add(held, key)
+            else:
                 self._start(held, key, instance.attempt + 1)
         if held.ready:
             self._starved[held] = None
@@ -48,10 +86,10 @@ class Starting(Recording):
             if self._held.get(held.run.id) is held:
                 self._start_ready(held)
 
-    def _start(self, held: Held, key: Instance, number: int) -> None:
+    def _start(self, held: Held, key: Instance, number: int, permits: tuple[Permit, ...] = ()) -> None:
         phase = held.flow.by_name[key[0]]
         context = Context(held.run, phase.name, phase.label or phase.name, key[1], number, self._services)
-        attempt = Attempt(key, phase, context, self._store.now(), held.run.at(*key).round)
+        attempt = Attempt(key, phase, context, self._store.now(), held.run.at(*key).round, permits=permits)
         held.running[key] = attempt
         self.in_flight += 1
         if self._starts is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +16,9 @@ from phasegate.journal import Journal
 from phasegate.registry import Registry
 from phasegate.runtime.context import Services
 from phasegate.runtime.log import announce, logger
+from phasegate.runtime.machine import machine
 from phasegate.runtime.mover import Mover
+from phasegate.runtime.ray import Cluster
 from phasegate.store.base import Store, WorkerRow
 
 #: While a worker holds thousands of runs, Python's default thresholds would look through all of them again and again for
@@ -41,11 +42,13 @@ class Worker:
     """Moves runs until stopped. ``wake`` and ``stop`` may be called from any thread."""
 
     def __init__(
-        self, store: Store, journal: Journal, registry: Registry, *, id: str, limits: Limits, dry_run: bool = False
-    ) -> None:
+        self, store: Store, journal: Journal, registry: Registry, *, id: str, limits: Limits, dry_run: bool = False,
+        ray_address: str | None = None,
+    ) -> None:  # fmt: skip
         self.id, self.limits = id, limits
         self._store, self._journal, self._registry = store, journal, registry
-        self._services = Services(store.now, store.read, logger(), registry.deps, dry_run, announce)
+        self._cluster = Cluster(ray_address, store.now, registry.deps)
+        self._services = Services(store.now, store.read, logger(), registry.deps, dry_run, announce, self._cluster)
         self._started_at = store.now()
         self._lease_until: datetime | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -55,6 +58,7 @@ class Worker:
         self.trouble: Exception | None = None
         self._look, self._stopping = True, False
         self._left_behind = False  # runs that an earlier ``run`` could not give back
+        self._in_doubt = False  # whether runs may be leased to this worker that it has not heard of
         self._news: object = None
         self._next_due: datetime | None = None
 
@@ -124,12 +128,30 @@ class Worker:
             await self._call(lambda: self._store.retire(self.id))
             self._left_behind, self._lease_until = False, None
         await self._renew()  # a worker whose lease has passed must find out before it takes more
+        if self._in_doubt:
+            await self._give_back_unknown()
         self._look = False
         limit, flows = self._mover.free, [(flow.name, flow.version) for flow in self._registry.flows]
-        claimed = await self._call(lambda: self._store.claim(self.id, limit, flows))
+        claimed = await self._lease(lambda: self._store.claim(self.id, limit, flows))
         self._look = self._look or len(claimed.runs) == limit
         self._next_due = claimed.later
         self._mover.take(claimed.runs)
+
+    async def _give_back_unknown(self) -> None:
+        """Free the runs whose lease was committed without this worker hearing of it: nobody else may take them."""
+        self._in_doubt = False
+        mine = await self._lease(lambda: self._store.held(self.id))
+        unknown = self._mover.unknown(mine)
+        if unknown:
+            await self._lease(lambda: self._store.release(self.id, unknown))
+
+    async def _lease(self, work: Callable[[], Any]) -> Any:
+        """Do something about leases. When it fails it may have been committed all the same: only the answer was lost."""
+        try:
+            return await self._call(work)
+        except StoreError:
+            self._in_doubt = True
+            raise
 
     def _due(self) -> bool:
         """Whether something has become due by time since the last look."""
@@ -161,6 +183,15 @@ class Worker:
         """Take runs that were leased to this worker when they were started."""
         self._tell(lambda: self._mover.take(runs))
 
+    def doubt(self) -> None:
+        """Runs that were to be leased to this worker when they were started may be there, although that failed."""
+
+        def look() -> None:
+            self._in_doubt = self._look = True
+            self._woken.set()
+
+        self._tell(look)
+
     def stop(self) -> None:
         """End: attempts under way may finish within the grace time, the others are handed back."""
 
@@ -176,7 +207,8 @@ class Worker:
                 return  # the loop has just closed: there is nobody to tell
 
     def retire(self) -> None:
-        """Forget the registration, so that others need not wait for the lease to pass."""
+        """Let go of the cluster, and forget the registration, so that others need not wait for the lease to pass."""
+        self._cluster.leave()
         if self._lease_until is not None:
             try:
                 self._journal.call(lambda: self._store.retire(self.id)).result()
@@ -186,13 +218,13 @@ class Worker:
 
     # --- lease and news ---
 
-    async def _renew(self) -> None:
-        """Register, or prolong the leases once a third of their time has passed."""
+    async def _renew(self) -> bool:
+        """Register, or prolong the leases once a third of their time has passed; whether it was time."""
         now = self._store.now()
         lease = timedelta(seconds=self.limits.lease)
         if self._lease_until is not None and self._lease_until - now > lease * 2 / 3:
-            return
-        row = WorkerRow(self.id, socket.gethostname(), os.getpid(), self._started_at, now + lease)
+            return False
+        row = WorkerRow(self.id, machine(), os.getpid(), self._started_at, now + lease)
         known = await self._call(lambda: self._store.renew(row))
         if not known and self._lease_until is not None:
             lost = self._mover.drop_all()
@@ -200,6 +232,7 @@ class Worker:
             self._look = True
             self._woken.set()
         self._lease_until = row.lease_until
+        return True
 
     async def _listen(self) -> None:
         """Keep the lease; look for what other processes did and for what has become due by time."""
@@ -208,9 +241,10 @@ class Worker:
             await asyncio.sleep(self.limits.poll)
             rounds += 1
             try:
-                await self._renew()
+                # Who commits and dies, or is not answered, tells nobody: so look now and then without being told.
+                renewed = await self._renew()
                 news = self._store.news()
-                if news != self._news or self._due():
+                if renewed or news != self._news or self._due():
                     self._news, self._look = news, True
                     self._woken.set()
                     if not self._mover.empty and rounds >= 5:

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from phasegate.core.facts import Fact, RecordedFact
+from phasegate.core.quota import Permit
+from phasegate.core.retention import OldRun, OldRuns, PurgeReport, Tombstone
 from phasegate.core.run import PhaseRun, Run, RunStatus, Scope, Subject
 
 #: Called inside the commit with the connection and what is being recorded; raises to refuse the commit.
@@ -118,6 +120,26 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Granted:
+    """Which attempts got all the places they need. ``waits`` says for the others after how many seconds the rate will have
+    come to them, all before them included; None when only the end of another attempt can help."""
+
+    given: tuple[bool, ...]
+    waits: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """A quota as it stands: how many places are in use, and how many beginnings were left at ``at``."""
+
+    name: str
+    key: str
+    in_use: int
+    tokens: float | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker and how long its leases live."""
 
@@ -157,7 +179,10 @@ class Store(Protocol):
         """Run ``work(session)`` inside a transaction and record the append it returns in that same transaction."""
 
     def claim(self, worker: str, limit: int, flows: Sequence[tuple[str, int]]) -> Claimed:
-        """Lease up to ``limit`` runs that are due and that no live worker holds, earliest due first; their epoch is raised.
+        """Lease up to ``limit`` runs that are due and that no live worker holds; their epoch is raised.
+
+        Every tenant that has some gets as many as the next; of a tenant the runs of higher priority come first, then the
+        earliest due.
 
         Only runs of ``flows`` (name and version): others stay for a worker that knows them. Runs of workers whose lease has
         passed are free again.
@@ -175,6 +200,19 @@ class Store(Protocol):
     def bury(self, dead: Sequence[str]) -> None:
         """Free the runs of workers that are known to be dead, as if their leases had passed."""
 
+    def take_permits(self, worker: str, wanted: Sequence[Sequence[Permit]]) -> Granted:
+        """Give each of these attempts all the places it needs, or none, in their order. Over all workers no quota is exceeded;
+        what a worker holds is free again when it gives it back, or is retired, buried or swept."""
+
+    def keep_permits(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
+        """Have a worker hold exactly so many places, by name and key of the quota; others of it stay as they are.
+
+        How many, and not how many fewer: so it may be repeated when it is not known whether it was committed.
+        """
+
+    def quotas(self) -> list[QuotaUse]:
+        """The quotas of which places are in use or have been used, by name and key."""
+
     def held(self, worker: str) -> dict[str, tuple[int, int]]:
         """What a worker holds: sequence number and epoch by run."""
 
@@ -186,6 +224,12 @@ class Store(Protocol):
 
     def of_subjects(self, tenant: str, flow: str, subject_ids: Sequence[str]) -> list[Run]:
         """All runs of these subject ids (of whatever kind) in a flow, oldest first, without their phase instances."""
+
+    def known(
+        self, tenant: str, flow: str, subjects: Sequence[Subject], key: str
+    ) -> tuple[dict[Subject, Run], dict[Subject, Tombstone]]:
+        """The latest run of each subject in a flow and of a key, without its phase instances, and of those that have none the
+        tombstone if one was purged; all as it was at one moment."""
 
     def outputs(self, keys: Sequence[OutputKey]) -> dict[OutputKey, Any]:
         """The values of outputs; unknown ones are left out."""
@@ -207,6 +251,24 @@ class Store(Protocol):
 
     def flows(self) -> list[Any]:
         """The definitions kept, by name and version."""
+
+    def old_runs(self, which: OldRuns, *, after: str = "", limit: int) -> list[OldRun]:
+        """Up to ``limit`` finished runs, by their ids, from the one behind ``after`` on."""
+
+    def count_old(self, which: OldRuns, *, limit: int | None = None) -> PurgeReport:
+        """What purging these runs (the first ``limit`` by their ids) would delete; changes nothing."""
+
+    def documents(self, run_ids: Sequence[str]) -> list[str]:
+        """Each of these runs with all its rows as one line of JSON, all as they were at one moment; unknown ids are left out."""
+
+    def purge(self, chosen: Sequence[OldRun]) -> PurgeReport:
+        """Delete these runs with all their rows and leave a tombstone of each, in one commit.
+
+        A run stays, with everything, that has not ended, that has moved since it was chosen, or that somebody is moving now.
+        """
+
+    def tombstones(self, tenant: str, *, subject: Subject | None = None, run_id: str | None = None) -> list[Tombstone]:
+        """The tombstones of a subject in all flows, the latest run last; or those whose run's id begins so, at most two."""
 
     def read(self, statement: Any, params: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
         """The rows of a query."""

@@ -31,8 +31,6 @@ REPEATS = 10
 JITTER = timedelta(milliseconds=50)
 #: The lock of whoever creates or changes the schema; any number that nobody else uses.
 SCHEMA_LOCK = 0x70686173
-#: Positions count transactions, and in each of them this many commits of runs.
-PER_TRANSACTION = 1 << 20
 
 _PREPARE = """SELECT set_config('search_path', %s, false), set_config('TimeZone', 'UTC', false),
     set_config('lock_timeout', %s, false), set_config('application_name', 'phasegate', false),
@@ -129,6 +127,12 @@ class PostgresStore(SqlStore):
         if connection.execute(known, {"name": name}).first() is None:
             connection.exec_driver_sql(f"CREATE SCHEMA {name}")
 
+    def lock_places(self, connection: sa.Connection, places: Sequence[tuple[str, str]]) -> None:
+        # In one order for everybody, so that nobody waits in a ring; before there is a row, there is none to lock.
+        lock = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:place, 0))")
+        for name, key in places:
+            connection.execute(lock, {"place": f"{name}\n{key}"})
+
     def has_tables(self, connection: sa.Connection, names: Sequence[str]) -> bool:
         query = sa.text("SELECT count(*) FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass(name) IS NULL")
         return connection.execute(query, {"names": list(names)}).scalar() == 0
@@ -193,7 +197,7 @@ class PostgresStore(SqlStore):
     @contextlib.contextmanager
     def open_writing(self) -> Iterator[sa.Connection]:
         with self._errors(), self._engine.connect() as connection, connection.begin():
-            connection.info.pop("position", None)
+            connection.info.pop("place", None)
             yield connection
 
     @contextlib.contextmanager
@@ -248,13 +252,13 @@ class PostgresStore(SqlStore):
     ) -> None:
         if table is tables.facts:
             columns, rows_ = ("position", *columns), self._numbered(connection, rows_)
-        free = bulk.free_places(columns)
         if len(rows_) < bulk.COPY_FROM:
-            self._execute(connection, bulk.inserting(table, columns), bulk.columns_of(rows_, free))
+            statement = bulk.inserting_facts() if table is tables.facts else bulk.inserting(table, columns)
+            self._execute(connection, statement, [bulk.as_json(columns, rows_)])
             return
         statement = bulk.copying(table, columns)
         with self._driver(connection, statement) as cursor, cursor.copy(statement) as copy:
-            for row in bulk.cleaned(rows_, free) if free else rows_:
+            for row in bulk.cleaned(columns, rows_):
                 copy.write_row(row)
 
     def _numbered(self, connection: sa.Connection, rows_: list[rows.Row]) -> list[rows.Row]:
@@ -263,30 +267,41 @@ class PostgresStore(SqlStore):
         A sequence would give the lower number to whoever asks first, although another may commit before: whoever reads on
         from the last position seen would never see that row.
         """
-        first = connection.info.get("position")
-        if first is None:
+        place = connection.info.get("place", 0)
+        connection.info["place"] = place + len(rows_)
+        if len(rows_) >= bulk.COPY_FROM:  # COPY cannot calculate
             cursor = self._execute(connection, "SELECT pg_current_xact_id()::text::bigint", ())
-            first = cursor.fetchone()[0] * PER_TRANSACTION  # type: ignore[index]
-        connection.info["position"] = first + len(rows_)
-        return [(first + place, *row) for place, row in enumerate(rows_)]
+            place += cursor.fetchone()[0] * bulk.PER_TRANSACTION  # type: ignore[index]
+        return [(number, *row) for number, row in enumerate(rows_, place)]
+
+    @contextlib.contextmanager
+    def together(self, connection: sa.Connection, most: int) -> Iterator[None]:
+        """One exchange with the server for all of them; COPY, which many rows take, is an exchange of its own."""
+        if most >= bulk.COPY_FROM or not psycopg.Pipeline.is_supported():
+            yield
+            return
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        with self._driver_errors(""), driver.pipeline():
+            yield
 
     def settled(self, position: sa.Column[Any]) -> sa.ColumnElement[bool]:
         """Whether nobody can commit anything before this position any more."""
         return position < sa.literal_column(
-            f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint * {PER_TRANSACTION})", sa.BigInteger
+            f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint * {bulk.PER_TRANSACTION})", sa.BigInteger
         )
 
     def upsert_phases(self, connection: sa.Connection, rows_: list[rows.Row]) -> None:
         # The last one of the same instance: unlike one statement per row, one for all may not touch a row twice.
-        fresh = list({row[:3]: row for row in rows_}.values())
-        free = bulk.free_places(rows.PHASE_COLUMNS)
-        self._execute(connection, bulk.upserting_phases(), bulk.columns_of(fresh, free))
+        fresh = {row[:3]: row for row in rows_}.values()
+        self._execute(connection, bulk.upserting_phases(), [bulk.as_json(rows.PHASE_COLUMNS, fresh)])
 
     def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
         # In one order for everybody, so that two processes that move the same runs do not wait for each other in a ring.
         ordered = sorted(rows_, key=lambda row: row[9])
-        arrays = bulk.columns_of(ordered, bulk.UPDATE_FREE)
-        return self._execute(connection, bulk.updating_runs(), arrays).rowcount
+        with self.together(connection, 0):  # with the beginning of the transaction
+            done = self._execute(connection, bulk.updating_runs(), [bulk.as_json(bulk.UPDATE_COLUMNS, ordered)])
+        return done.rowcount
 
     def many(self, values: Sequence[str]) -> list[str]:
         return list(values)
@@ -306,8 +321,13 @@ class PostgresStore(SqlStore):
             seen(statement)
         driver = connection.connection.driver_connection
         assert driver is not None
-        try:
+        with self._driver_errors(statement):
             yield driver.cursor()
+
+    @contextlib.contextmanager
+    def _driver_errors(self, statement: str) -> Iterator[None]:
+        try:
+            yield
         except psycopg.Error as error:
             refuse_nul(error)
             shorten(error)

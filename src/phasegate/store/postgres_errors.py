@@ -62,7 +62,7 @@ def explain_error(url: sa.URL, error: BaseException | None) -> StoreError | None
 
 def refuse_nul(error: BaseException | None) -> None:
     """Raise ``InputError`` when the error is about the one character that PostgreSQL has no place for."""
-    if isinstance(error, psycopg.DataError) and "NUL" in str(error):
+    if isinstance(error, psycopg.DataError) and ("NUL" in str(error) or isinstance(error, pg.UntranslatableCharacter)):
         raise InputError(
             "the character NUL cannot be stored on PostgreSQL", hint="remove it from the id, the key or the name"
         ) from error

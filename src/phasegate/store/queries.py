@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from phasegate.store import rows
 from phasegate.store.base import DEATH
-from phasegate.store.tables import phase_runs, runs, workers
+from phasegate.store.tables import permits, phase_runs, runs, tombstones, workers
 
 AnyOf = Callable[[Any, Any], sa.ColumnElement[bool]]
 
@@ -25,14 +25,30 @@ class Queries:
         freed = sa.update(runs).values(worker=None, **raised)
         bereft = sa.update(runs).values(worker=None, epoch=runs.c.epoch + DEATH)
 
+        tenant = sa.bindparam("tenant", type_=sa.String)
+        priority = sa.bindparam("priority", type_=sa.Integer)
+        # The first group of one tenant and priority, and the one behind a given one; see ``claiming``.
+        waiting = free, runs.c.due_at.is_not(None)
+        order = runs.c.tenant, runs.c.priority.desc()
+        group = sa.select(runs.c.tenant, runs.c.priority).where(*waiting).order_by(*order).limit(1)
+        self.first_group = group
+        lower = group.where(runs.c.tenant == tenant, runs.c.priority < priority).subquery()
+        other = group.where(runs.c.tenant > tenant).subquery()
+        self.next_group = (
+            sa.union_all(sa.select(sa.literal(0).label("turn"), lower), sa.select(sa.literal(1), other))
+            .order_by("turn").limit(1)
+        )  # fmt: skip
+        mine = runs.c.tenant == tenant, runs.c.priority == priority
         self.due = (
-            sa.select(runs.c.id).where(free, runs.c.due_at <= now, known).order_by(runs.c.due_at)
+            sa.select(runs.c.id).where(free, *mine, runs.c.due_at <= now, known).order_by(runs.c.due_at)
             .limit(sa.bindparam("most", type_=sa.Integer))
         )  # fmt: skip
         # For the transaction that takes them: what another worker is taking now is passed over. SQLite has one writer at a
         # time anyway, and its dialect leaves the clause out.
         self.due_and_free = self.due.with_for_update(skip_locked=True)
-        self.later = sa.select(runs.c.due_at).where(free, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
+        self.later = (
+            sa.select(runs.c.due_at).where(free, *mine, runs.c.due_at > now, known).order_by(runs.c.due_at).limit(1)
+        )
         # When somebody's runs come free should they not renew.
         leases = sa.select(sa.func.min(workers.c.lease_until)).where(sa.exists().where(runs.c.worker == workers.c.id))
         self.next_lease_end = leases.where(workers.c.id != sa.bindparam("holder"))
@@ -45,6 +61,7 @@ class Queries:
         self.free_of_unknown = bereft.where(runs.c.worker.is_not(None), runs.c.worker.not_in(registered))
         self.free_all = freed.where(runs.c.worker == sa.bindparam("holder"))
         self.bury = sa.delete(workers).where(any_of(workers.c.id, sa.bindparam("dead")))
+        self.forfeit = sa.delete(permits).where(any_of(permits.c.worker, sa.bindparam("dead")))
         self.latest = (
             sa.select(runs)
             .where(
@@ -53,6 +70,11 @@ class Queries:
                 runs.c.tenant == sa.bindparam("tenant"),
             )
             .order_by(runs.c.id)
+        )
+        self.tombstones = sa.select(tombstones).where(
+            any_of(tombstones.c.subject_id, ids),
+            *(tombstones.c[name] == sa.bindparam(name) for name in ("flow", "key", "tenant")),
+            tombstones.c.subject_kind == sa.bindparam("kind"),
         )
         self.runs = sa.select(runs).where(any_of(runs.c.id, ids))
         columns = (phase_runs.c[name] for name in rows.PHASE_COLUMNS)

@@ -21,8 +21,8 @@ from phasegate.store.base import Append
 
 
 def _columns(table: sa.Table) -> tuple[str, ...]:
-    """Columns as the table defines them, without those that number themselves."""
-    return tuple(column.name for column in table.c if column.name != "position")
+    """Columns as the table defines them, without those that number themselves; as plain text, not SQLAlchemy's own kind."""
+    return tuple(str.__str__(column.name) for column in table.c if column.name != "position")
 
 
 RUN_COLUMNS = _columns(tables.runs)
@@ -51,7 +51,8 @@ def run_row(append: Append, time: Time) -> Row:
     run = append.run
     due = None if append.due_at is None else time(append.due_at)
     return (
-        run.id, run.tenant, run.flow, run.version, run.subject.kind, run.subject.id, run.key, run.started_by,
+        run.id, run.tenant, run.flow, run.version, run.subject.kind, run.subject.id, run.key,
+        run.priority, run.started_by,
         None if run.input is None else codec.dump(run.input), time(run.created_at),  # type: ignore[arg-type]
         run.status.value, _aim(run), run.unchecked, run.ending.value if run.ending else None, run.reason,
         time(run.updated_at), run.seq, due, run.epoch, append.holder,  # type: ignore[arg-type]
@@ -129,7 +130,8 @@ def run_of(row: Mapping[str, Any], phases: dict[Instance, PhaseRun] | None = Non
         aim=None if aim.get("phases") is None else frozenset(aim["phases"]), unchecked=bool(row["unchecked"]),
         pressed=frozenset(aim.get("pressed", ())),
         seq=row["seq"], epoch=row["epoch"], ending=_RUN_STATUS[row["ending"]] if row["ending"] else None,
-        reason=row["reason"], started_by=row["started_by"], created_at=row["created_at"], updated_at=row["updated_at"],
+        reason=row["reason"], priority=row["priority"],
+        started_by=row["started_by"], created_at=row["created_at"], updated_at=row["updated_at"],
         input=codec.load(row["input"]), phases=Layered(phases or {}),
     )  # fmt: skip
 

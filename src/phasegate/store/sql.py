@@ -7,22 +7,25 @@ import itertools
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from phasegate.core.quota import Permit
 from phasegate.core.run import Run
 from phasegate.errors import Conflict, Fenced, InputError, NotAllowed, StoreError, UnknownName
-from phasegate.store import codec, rows
+from phasegate.store import claiming, codec, permits, rows
 from phasegate.store.base import (
     Append,
     Claimed,
     Commit,
     Ddl,
+    Granted,
     OutputKey,
     Projection,
+    QuotaUse,
     RunFilter,
     Store,
     WorkerRow,
@@ -30,10 +33,11 @@ from phasegate.store.base import (
     WriteFailed,
 )
 from phasegate.store.queries import Queries
+from phasegate.store.retention import Retention
 from phasegate.store.tables import FINAL, attempts, decisions, facts, flows, outputs, runs, workers
 
 
-class SqlStore(ABC):
+class SqlStore(Retention, ABC):
     """The verbs of ``Store``; see there for what each promises."""
 
     #: The name SQLAlchemy gives the dialect: the key under which an application keeps statements for it.
@@ -46,6 +50,7 @@ class SqlStore(ABC):
         self._pinned: sa.Connection | None = None
         self._lock = threading.RLock()
         self._rehearsed = 0
+        self._last_tenant = ""  # whose runs were claimed last: the others come first next time
 
     # --- what a dialect gives ---
 
@@ -95,6 +100,10 @@ class SqlStore(ABC):
     def update_runs(self, connection: sa.Connection, rows_: list[rows.Row]) -> int:
         """Apply ``rows.run_update`` rows; how many met their guard."""
 
+    def together(self, connection: sa.Connection, most: int) -> AbstractContextManager[object]:
+        """A block in which statements of at most so many rows may be sent without waiting for the answer to each."""
+        return nullcontext()
+
     @abstractmethod
     def any_of(self, column: Any, values: Any) -> sa.ColumnElement[bool]:
         """Whether a column is among many values, given as one parameter: what ``many`` made, or a named one."""
@@ -115,6 +124,10 @@ class SqlStore(ABC):
     def lock_schema(self, connection: sa.Connection) -> None:
         """Have the definitions of tables and flows to oneself until the transaction ends; where there are schemas, the
         engine's exists then."""
+
+    @abstractmethod
+    def lock_places(self, connection: sa.Connection, places: Sequence[tuple[str, str]]) -> None:
+        """Have what is counted of these quotas (name and key) to oneself until the transaction ends."""
 
     @abstractmethod
     def has_tables(self, connection: sa.Connection, names: Sequence[str]) -> bool:
@@ -225,12 +238,13 @@ class SqlStore(ABC):
             (facts, rows.FACT_COLUMNS, [rows.fact_row(a, time) for a in appends if a.facts]),
             (decisions, rows.DECISION_COLUMNS, _flat(rows.decision_rows(a, time) for a in appends)),
         )
-        for table, columns, values in many:
-            if values:
-                self.insert(connection, table, columns, values)
         changed = _flat(rows.phase_rows(a, time) for a in appends)
-        if changed:
-            self.upsert_phases(connection, changed)
+        with self.together(connection, max(len(changed), *(len(values) for _, _, values in many))):
+            for table, columns, values in many:
+                if values:
+                    self.insert(connection, table, columns, values)
+            if changed:
+                self.upsert_phases(connection, changed)
         self._apply_writes(connection, appends, projections)
 
     def _apply_writes(
@@ -271,15 +285,17 @@ class SqlStore(ABC):
         given = {"now": now, "flows": self.many([f"{name}@{version}" for name, version in flows])}
         with self.reading() as connection:
             # Looked up before the write lock is taken, so that idle workers do not disturb busy ones.
-            due = connection.execute(self._queries.due, {**given, "most": 1}).first() is not None
+            due = claiming.any_due(connection, self._queries, given)
             if not due and connection.execute(self._queries.dead, {"now": now}).first() is None:
                 return Claimed((), self._later(connection, worker, given))
         with self.writing() as connection:
             self._sweep(connection, now)
-            ids = [row.id for row in connection.execute(self._queries.due_and_free, {**given, "most": limit})]
+            ids = claiming.pick(connection, self._queries, given, limit, self._last_tenant)
             if ids:
                 connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
-            return Claimed(tuple(self._load(connection, ids)), self._later(connection, worker, given))
+            found = tuple(self._load(connection, ids))
+            self._last_tenant = found[-1].tenant if found else self._last_tenant
+            return Claimed(found, self._later(connection, worker, given))
 
     def next_due(self, flows: Sequence[tuple[str, int]]) -> datetime | None:
         given = {"now": self.now(), "flows": self.many([f"{name}@{version}" for name, version in flows])}
@@ -287,7 +303,7 @@ class SqlStore(ABC):
             return self._later(connection, "", given)
 
     def _later(self, connection: sa.Connection, worker: str, given: Mapping[str, Any]) -> datetime | None:
-        due = connection.execute(self._queries.later, given).scalar()
+        due = claiming.next_due(connection, self._queries, given)
         lease_end = connection.execute(self._queries.next_lease_end, {"holder": worker}).scalar()
         return min((at for at in (due, lease_end) if at is not None), default=None)
 
@@ -300,6 +316,7 @@ class SqlStore(ABC):
         if dead:
             connection.execute(self._queries.free_of_dead, {"dead": self.many(dead)})
             connection.execute(self._queries.bury, {"dead": self.many(dead)})
+            connection.execute(self._queries.forfeit, {"dead": self.many(dead)})
 
     def bury(self, dead: Sequence[str]) -> None:
         with self.writing() as connection:
@@ -324,7 +341,8 @@ class SqlStore(ABC):
     def retire(self, worker: str) -> None:
         with self.writing() as connection:
             connection.execute(self._queries.free_all, {"holder": worker})
-            connection.execute(sa.delete(workers).where(workers.c.id == worker))
+            connection.execute(self._queries.bury, {"dead": self.many([worker])})
+            connection.execute(self._queries.forfeit, {"dead": self.many([worker])})
 
     def held(self, worker: str) -> dict[str, tuple[int, int]]:
         query = sa.select(runs.c.id, runs.c.seq, runs.c.epoch).where(runs.c.worker == worker)
@@ -338,6 +356,22 @@ class SqlStore(ABC):
             return [
                 WorkerRow(r.id, r.host, r.pid, r.started_at, r.lease_until, r.holds) for r in connection.execute(query)
             ]
+
+    # --- quotas ---
+
+    def take_permits(self, worker: str, wanted: Sequence[Sequence[Permit]]) -> Granted:
+        now = self.now()
+        with self.writing() as connection:
+            self.lock_places(connection, sorted({permits.place(each) for attempt in wanted for each in attempt}))
+            return permits.take(connection, worker, wanted, now)
+
+    def keep_permits(self, worker: str, counts: Mapping[tuple[str, str], int]) -> None:
+        with self.writing() as connection:
+            permits.keep(connection, worker, counts)
+
+    def quotas(self) -> list[QuotaUse]:
+        with self.reading() as connection:
+            return permits.in_use(connection)
 
     # --- reading ---
 

@@ -164,6 +164,9 @@ class SQLiteStore(SqlStore):
     def lock_schema(self, connection: sa.Connection) -> None:
         """A transaction that may write is the only one that does."""
 
+    def lock_places(self, connection: sa.Connection, places: Sequence[tuple[str, str]]) -> None:
+        """As ``lock_schema``."""
+
     def has_tables(self, connection: sa.Connection, names: Sequence[str]) -> bool:
         return set(names) <= set(sa.inspect(connection).get_table_names())
 

@@ -38,6 +38,7 @@ runs = _table(
     sa.Column("subject_kind", sa.String, nullable=False),
     sa.Column("subject_id", sa.String, nullable=False),
     sa.Column("key", sa.String, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("started_by", sa.String, nullable=False),
     sa.Column("input", sa.Text),
     sa.Column("created_at", UtcTime, nullable=False),
@@ -64,7 +65,10 @@ sa.Index(
     unique=True, sqlite_where=_live, postgresql_where=_live,
 )  # fmt: skip
 _claimable = sa.and_(runs.c.worker.is_(None), runs.c.due_at.is_not(None))
-sa.Index("ix_phasegate_runs_due", runs.c.due_at, sqlite_where=_claimable, postgresql_where=_claimable)
+sa.Index(
+    "ix_phasegate_runs_due", runs.c.tenant, runs.c.priority.desc(), runs.c.due_at,
+    sqlite_where=_claimable, postgresql_where=_claimable,
+)  # fmt: skip
 _held = runs.c.worker.is_not(None)
 sa.Index("ix_phasegate_runs_worker", runs.c.worker, sqlite_where=_held, postgresql_where=_held)
 
@@ -158,6 +162,24 @@ decisions = _table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
+#: What is left of a run that was purged: the latest of its subject, flow and key, so that nobody does the subject again
+#: unawares.
+tombstones = _table(
+    "tombstones",
+    sa.Column("subject_id", sa.String, primary_key=True),
+    sa.Column("subject_kind", sa.String, primary_key=True),
+    sa.Column("flow", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, primary_key=True),
+    sa.Column("status", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("ended_at", UtcTime, nullable=False),
+    sa.Column("purged_at", UtcTime, nullable=False),
+    _one_of("status", FINAL),
+    sqlite_with_rowid=False,
+)
+sa.Index("ix_phasegate_tombstones_run", tombstones.c.tenant, tombstones.c.run_id)
+
 workers = _table(
     "workers",
     sa.Column("id", sa.String, primary_key=True),
@@ -165,6 +187,24 @@ workers = _table(
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started_at", UtcTime, nullable=False),
     sa.Column("lease_until", UtcTime, nullable=False),
+)
+
+#: How many places under a quota each worker has in use.
+permits = _table(
+    "permits",
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("worker", sa.String, primary_key=True),
+    sa.Column("taken", sa.Integer, nullable=False),
+)
+
+#: What was left of the rate of a quota at a time.
+rates = _table(
+    "rates",
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("tokens", sa.Double, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
 )
 
 #: Definitions of flows as data, so that a command line can plan runs of flows whose code it does not have.

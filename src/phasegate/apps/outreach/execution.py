@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from phasegate import NeedsNotMet, PhaseReport, PhaseResult, PhaseStatus, Subject
+from phasegate import NeedsNotMet, PhaseReport, PhaseResult, PhaseStatus
 from phasegate.apps.outreach import single
 from phasegate.apps.outreach.asked import Asked, BadContext
 from phasegate.apps.outreach.catalogue import CATALOGUE
 from phasegate.apps.outreach.entries import PhaseEntry
 from phasegate.apps.outreach.importing import load
+from phasegate.apps.outreach.orphans import judge_orphans
 from phasegate.apps.outreach.outbox import deliver_outbox
 from phasegate.apps.outreach.records import judge_record
 from phasegate.apps.outreach.results import Came, batch_result
@@ -24,7 +25,6 @@ from phasegate.apps.outreach.statistics import Deliveries, Times
 if TYPE_CHECKING:
     from phasegate import Engine
 
-ORPHANS = Subject("people", "orphans")
 NOTHING_FAILED = "no company has an outstanding failure of this phase"
 
 #: Phases whose invalid records leave through the outbox.
@@ -169,7 +169,7 @@ def unmet_message(entry: PhaseEntry, unmet: set[Any]) -> str:
 
 def _orphans(engine: Engine) -> dict[str, Any] | None:
     """The people whose company does not exist belong to no state, and are reported whatever the state."""
-    report = engine.run_phase("outreach-orphans", "people_validation", [ORPHANS], by="phase_executor")
+    report = judge_orphans(engine, by="phase_executor")
     return next((dict(each.output) for each in report.succeeded), None)
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from phasegate import Engine, PhaseReport, Subject
 from phasegate.apps.outreach import reports
 from phasegate.apps.outreach import statements as sql
+from phasegate.apps.outreach.orphans import judge_orphans
 from phasegate.apps.outreach.outbox import deliver_outbox
 from phasegate.apps.outreach.phases.batch import read_many
 from phasegate.apps.outreach.routing import pipeline_id
 
 #: The state that is validated when the caller names none.
 DEFAULT_STATE = "WV"
-ORPHANS = Subject("people", "orphans")
 
 
 @dataclass(slots=True)
@@ -151,7 +151,7 @@ def _people(work: _Work, state: str | None, limit: int | None) -> _Counts:
     if ids:
         _run(engine, "people_validation", ids)
     if orphans:
-        engine.run_phase("outreach-orphans", "people_validation", [ORPHANS])
+        judge_orphans(engine)
     return _judged_people(work, [*pending, *orphans])
 
 

@@ -38,6 +38,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, primary_key=True),
         sa.Column("body", sa.Text, nullable=False),
     )
+    _create_quotas()
+    _create_tombstones()
     for statement in _MORE[context.config.attributes["dialect"]]:
         op.execute(statement)
 
@@ -46,7 +48,19 @@ def downgrade() -> None:
     for view in ("facts", "stuck", "failed_phases", "recent_completions", "subjects_by_phase"):
         op.execute(f"DROP VIEW phasegate_v_{view}")
     # Those that refer to runs before the runs.
-    for table in ("flows", "workers", "decisions", "facts", "outputs", "attempts", "phase_runs", "runs"):
+    for table in (
+        "tombstones",
+        "rates",
+        "permits",
+        "flows",
+        "workers",
+        "decisions",
+        "facts",
+        "outputs",
+        "attempts",
+        "phase_runs",
+        "runs",
+    ):
         op.drop_table(f"phasegate_{table}")
 
 
@@ -60,6 +74,7 @@ def _create_runs() -> None:
         sa.Column("subject_kind", sa.String, nullable=False),
         sa.Column("subject_id", sa.String, nullable=False),
         sa.Column("key", sa.String, nullable=False),
+        sa.Column("priority", sa.Integer, nullable=False),
         sa.Column("started_by", sa.String, nullable=False),
         sa.Column("input", sa.Text),
         sa.Column("created_at", _TIME, nullable=False),
@@ -87,11 +102,12 @@ def _create_runs() -> None:
     _create_partial_index(
         "ux_phasegate_one_live_run", ["subject_id", "subject_kind", "flow", "key", "tenant"], live, unique=True
     )
-    _create_partial_index("ix_phasegate_runs_due", ["due_at"], sa.text("worker IS NULL AND due_at IS NOT NULL"))
+    due = ["tenant", sa.text("priority DESC"), "due_at"]
+    _create_partial_index("ix_phasegate_runs_due", due, sa.text("worker IS NULL AND due_at IS NOT NULL"))
     _create_partial_index("ix_phasegate_runs_worker", ["worker"], sa.text("worker IS NOT NULL"))
 
 
-def _create_partial_index(name: str, columns: list[str], where: sa.TextClause, *, unique: bool = False) -> None:
+def _create_partial_index(name: str, columns: list[Any], where: sa.TextClause, *, unique: bool = False) -> None:
     op.create_index(name, "phasegate_runs", columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
@@ -196,6 +212,41 @@ def _create_decisions() -> None:
     )
 
 
+def _create_quotas() -> None:
+    op.create_table(
+        "phasegate_permits",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("worker", sa.String, primary_key=True),
+        sa.Column("taken", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "phasegate_rates",
+        sa.Column("name", sa.String, primary_key=True),
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("tokens", sa.Double, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+    )
+
+
+def _create_tombstones() -> None:
+    op.create_table(
+        "phasegate_tombstones",
+        sa.Column("subject_id", sa.String, primary_key=True),
+        sa.Column("subject_kind", sa.String, primary_key=True),
+        sa.Column("flow", sa.String, primary_key=True),
+        sa.Column("key", sa.String, primary_key=True),
+        sa.Column("tenant", sa.String, primary_key=True),
+        sa.Column("status", sa.String, nullable=False),
+        sa.Column("run_id", sa.String, nullable=False),
+        sa.Column("ended_at", _TIME, nullable=False),
+        sa.Column("purged_at", _TIME, nullable=False),
+        sa.CheckConstraint("status IN ('succeeded', 'failed', 'cancelled')", name="ck_phasegate_status_known"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_phasegate_tombstones_run", "phasegate_tombstones", ["tenant", "run_id"])
+
+
 _SQLITE = (
     """CREATE VIEW phasegate_v_subjects_by_phase AS
     SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
@@ -260,7 +311,7 @@ _POSTGRESQL_VIEWS = (
 _OWN = "tenant = current_setting('phasegate.tenant', true)"
 _POLICIES = tuple(
     statement
-    for name in ("runs", "phase_runs", "attempts", "outputs", "facts", "decisions")
+    for name in ("runs", "phase_runs", "attempts", "outputs", "facts", "decisions", "tombstones")
     for statement in (
         f"ALTER TABLE phasegate.phasegate_{name} ENABLE ROW LEVEL SECURITY",
         f"CREATE POLICY own_tenant ON phasegate.phasegate_{name} USING ({_OWN}) WITH CHECK ({_OWN})",
