@@ -19,6 +19,11 @@ from pathlib import Path
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
+#: What a program imports when it is needed: most of the time of a short life, were it done in every fork.
+LATER = (
+    "phasegate.store.sqlite", "phasegate.store.postgres", "sqlalchemy.orm", "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.postgresql.psycopg", "psycopg", "structlog", "structlog.stdlib",
+)  # fmt: skip
 
 
 class Forks:
@@ -73,6 +78,8 @@ class Forks:
 def serve(module: str, within: int) -> None:
     """Fork and wait as told, until nobody is there to tell."""
     program = importlib.import_module(module)
+    for name in LATER:
+        importlib.import_module(name)
     assert threading.active_count() == 1, "a fork has only the thread that forked: locks of others would stay locked"
     gc.freeze()  # what is there already need not be looked through, and so not be copied, in every fork
     for line in sys.stdin:

@@ -10,6 +10,8 @@ from phasegate import Engine, Run
 from phasegate.core import facts as f
 from phasegate.core.run import Instance
 from phasegate.core.state import fold
+from phasegate.store.postgres import PostgresStore
+from tests import postgres
 
 ENDINGS = (
     f.AttemptSucceeded, f.AttemptSkipped, f.AttemptFailed, f.AttemptSnoozed, f.AttemptAsked, f.AttemptLost,
@@ -19,7 +21,7 @@ COMPLETIONS = (f.AttemptSucceeded, f.AttemptSkipped, f.GateSettled)
 
 
 def assert_sound(engine: Engine) -> None:
-    """Log, state and rows tell the same; nothing ended twice; nobody holds anything; the file is whole."""
+    """Log, state and rows tell the same; nothing ended twice; nobody holds anything; the database is whole."""
     for found in engine.find(limit=None):
         run = engine.get(found.id)
         entries = engine.history(run.id)
@@ -31,8 +33,39 @@ def assert_sound(engine: Engine) -> None:
         assert_each_once((phase, number) for phase, number, fact in rounds(log) if isinstance(fact, f.DecisionMade))
         assert attempt_rows(engine, run) == sorted((x.phase, x.attempt) for x in log if isinstance(x, ENDINGS))
     assert engine.read("SELECT id, worker FROM phasegate_runs WHERE worker IS NOT NULL") == []
-    assert [dict(row) for row in engine.read("PRAGMA integrity_check")] == [{"integrity_check": "ok"}]
-    assert engine.read("PRAGMA foreign_key_check") == []
+    assert_whole(engine)
+
+
+def assert_whole(engine: Engine) -> None:
+    """The database itself finds nothing damaged."""
+    if isinstance(engine.store, PostgresStore):
+        assert_indexed(postgres.address(engine.store.url))
+    else:
+        assert [dict(row) for row in engine.read("PRAGMA integrity_check")] == [{"integrity_check": "ok"}]
+        assert engine.read("PRAGMA foreign_key_check") == []
+
+
+def assert_indexed(address: str) -> None:
+    """Every table of the engine has as many rows when they are counted one after the other as by an index."""
+    for table in (name for (name,) in postgres.execute(address, _TABLES)):
+        count = f"SELECT count(*) FROM {table}"
+        plainly = postgres.execute(address, "SET enable_indexscan = off", "SET enable_indexonlyscan = off", count)
+        assert postgres.execute(address, "SET enable_seqscan = off", count) == plainly, table
+
+
+_TABLES = """SELECT indrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE indisprimary AND relnamespace = 'phasegate'::regnamespace"""
+
+
+def assert_balanced(engine: Engine, runs: Sequence[Run]) -> None:
+    """Every phase of the ledger's flows has made its one entry, and what was taken was given."""
+    rows = engine.read("SELECT entry, amount FROM ledger")
+    assert Counter((row["entry"], row["amount"]) for row in rows) == Counter(
+        (f"{run.subject.id}/{phase}", sign * run.input)
+        for run in runs
+        for phase, sign in (("take", -1), ("carry", 0), ("give", 1))
+    )
+    assert sum(row["amount"] for row in rows) == 0
 
 
 def assert_each_once(things: Iterable[Any]) -> None:
@@ -40,12 +73,12 @@ def assert_each_once(things: Iterable[Any]) -> None:
 
 
 def rounds(log: Sequence[f.Fact]) -> Iterable[tuple[Instance, int, f.Fact]]:
-    """The facts of phases, each with the number of resets before it."""
+    """The facts of phases, each with the number of resets, and of decisions that were void, before it."""
     resets: Counter[Instance] = Counter()
     for fact in log:
         if not isinstance(fact, f.RunFact):
             instance = (fact.phase, fact.scope)
-            resets[instance] += isinstance(fact, f.PhaseReset)
+            resets[instance] += isinstance(fact, f.PhaseReset | f.DecisionsVoided)
             yield instance, resets[instance], fact
 
 

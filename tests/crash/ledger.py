@@ -1,4 +1,4 @@
-"""Workers for the test of random kills: three phases, each of which enters a row into a ledger when it is completed."""
+"""Workers that are killed, cut off and left without space: every phase enters a row into a ledger when it is completed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from phasegate import Batch, Context, Engine, Flow, Limits, Phase, Registry, Retry
+from phasegate import Batch, Context, Engine, Flow, Gate, Limits, Phase, Registry, Retry
 
 LEASE = 0.5
 #: Seconds a phase works, so that a kill finds work under way.
@@ -59,10 +59,22 @@ FLOW = Flow(
     ),
 )
 
+#: The same with a person in the middle.
+APPROVED = Flow(
+    "approved",
+    1,
+    (
+        Phase("take", take, retry=KILLED),
+        Phase("release", needs=("take",), gate=Gate(shows=("take",))),
+        Phase("carry", carry, needs=("release", "take"), retry=KILLED),
+        Phase("give", give, needs=("carry",), retry=KILLED, batch=Batch(size=8, within=WORK)),
+    ),
+)
 
-def opened(database: str) -> Engine:
+
+def opened(address: str) -> Engine:
     limits = Limits(concurrency=100, threads=16, lease=LEASE, poll=0.05)
-    engine = Engine(f"sqlite:///{database}", Registry(FLOW), limits=limits)
+    engine = Engine(address, Registry(FLOW, APPROVED), limits=limits)
     engine.create_tables(metadata)
     return engine
 
@@ -78,6 +90,6 @@ class Orphaned(threading.Event):
         return os.getppid() != self._parent
 
 
-def main(database: str) -> None:
-    with opened(database) as engine:
+def main(address: str) -> None:
+    with opened(address) as engine:
         engine.work(stop=Orphaned())

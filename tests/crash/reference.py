@@ -1,6 +1,6 @@
 """The flow in which everything occurs that a commit can contain, and a program that takes subjects through it.
 
-``python -m tests.crash.reference DATABASE N`` dies at its N-th statement; with 0 it runs to the end. Started again it goes
+``python -m tests.crash.reference ADDRESS N`` dies at its N-th statement; with 0 it runs to the end. Started again it goes
 on where it was: that is all a program has to do to be safe from crashes.
 """
 
@@ -110,10 +110,10 @@ def note_completions(connection: sa.Connection, recorded: Sequence[RecordedFact]
             connection.execute(sa.insert(COMPLETED), {"what": what})
 
 
-def opened(database: str, clock: FakeClock | None = None) -> Engine:
+def opened(address: str, clock: FakeClock | None = None) -> Engine:
     registry = Registry(FLOW)
     registry.projection(note_completions)
-    return Engine(f"sqlite:///{database}", registry, clock=clock)
+    return Engine(address, registry, clock=clock)
 
 
 def take_through(engine: Engine, clock: FakeClock) -> None:
@@ -127,21 +127,21 @@ def take_through(engine: Engine, clock: FakeClock) -> None:
     drain(engine, clock)
 
 
-def prepare(database: str, statement: int) -> int:
+def prepare(address: str, statement: int) -> int:
     """Create the tables of the engine as the first to come would; how many statements that took."""
-    store = open_store(f"sqlite:///{database}")
+    store = open_store(address)
     point = CrashPoint(store, statement=statement)
     store.prepare()
     store.close()
     return point.statements
 
 
-def main(database: str, statement: int = 0, generation: int = 0, counted: str = "") -> None:
+def main(address: str, statement: int = 0, generation: int = 0, counted: str = "") -> None:
     """``generation`` is how many processes have died before this one: each begins a second later, while the lease of the
     one before still lives. The number of statements executed is written into the file ``counted``."""
-    prepared = prepare(database, statement)
+    prepared = prepare(address, statement)
     clock = FakeClock(START + timedelta(seconds=generation))
-    with opened(database, clock) as engine:
+    with opened(address, clock) as engine:
         point = CrashPoint(engine, statement=statement - prepared)
         engine.create_tables(metadata)
         take_through(engine, clock)

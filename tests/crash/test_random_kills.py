@@ -1,11 +1,9 @@
-"""Three workers on one file, one of them killed again and again: every run ends, every entry of the ledger is made once."""
+"""Three workers on one database, one of them killed again and again: every run ends, every entry is made once."""
 
 from __future__ import annotations
 
-import os
 import random
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,16 +13,21 @@ import pytest
 
 from phasegate import Engine, RunStatus, Subject
 from phasegate.core import facts as f
+from tests import engines
 from tests.crash import ledger
 from tests.crash.forking import Forks
-from tests.crash.invariants import assert_sound, completions
+from tests.crash.invariants import assert_balanced, assert_sound, completions
+from tests.crash.seeds import amount, chance
 from tests.waiting import wait_for
 
 #: `make chaos` has more.
-KILLS = int(os.environ.get("PHASEGATE_KILLS", "60"))
+KILLS = amount("PHASEGATE_KILLS", 50)
 WORKERS = 3
-#: Started before every kill, so that there is work under way at each, however fast the machine is.
-RUNS_PER_KILL = 5
+#: Started before every kill, so that there is work under way at each, however fast the machine is; and so many that a
+#: thousand kills see more than 50,000 phases completed.
+RUNS_PER_KILL = 17
+#: Unfinished runs at a kill, at most: what is measured is how long a takeover takes, not a queue before busy workers.
+BACKLOG = 60
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120 + 3 * KILLS)]
 
@@ -44,7 +47,7 @@ class Killer:
 
     engine: Engine
     forks: Forks
-    database: str
+    address: str
     chance: random.Random
     alive: set[int] = field(default_factory=set)
     deaths: list[Death] = field(default_factory=list)
@@ -54,7 +57,7 @@ class Killer:
         dead ones held, and the others are to find it by the end of the lease too."""
         for place in range(len(self.alive), WORKERS):
             if place == 0 or self.chance.random() < 0.5:
-                self.alive.add(self.forks.start(self.database))
+                self.alive.add(self.forks.start(self.address))
 
     def kill_one(self) -> None:
         """Any worker, also one that has just been started; more often one that holds runs."""
@@ -73,14 +76,14 @@ class Killer:
         return sorted(worker.pid for worker in self.engine.workers() if worker.holds and worker.pid in self.alive)
 
 
+@pytest.mark.usefixtures("kind")
 def test_random_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    seed = int(os.environ.get("PHASEGATE_KILLS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-    print(f"\nseed {seed}: repeat with PHASEGATE_KILLS_SEED={seed}")
-    database = str(tmp_path / "runs.db")
-    with ledger.opened(database) as engine, Forks("tests.crash.ledger") as forks:
-        killer = Killer(engine, forks, database, random.Random(seed))
+    address = engines.address_in(tmp_path)
+    with ledger.opened(address) as engine, Forks("tests.crash.ledger") as forks:
+        killer = Killer(engine, forks, address, chance())
         for number in range(KILLS):
             killer.fill()
+            wait_for(lambda: unfinished(engine) <= BACKLOG, "some runs to end", within=60)
             start_runs(engine, number * RUNS_PER_KILL)
             killer.kill_one()
         killer.fill()
@@ -108,20 +111,15 @@ def check(engine: Engine) -> None:
     for run in runs:
         assert run.status is RunStatus.SUCCEEDED
         assert completions(engine, run) == {("take", ()): 1, ("carry", ()): 1, ("give", ()): 1}
-    made = Counter((row["entry"], row["amount"]) for row in engine.read("SELECT entry, amount FROM ledger"))
-    entries = [(run.subject.id, amount) for run in runs for amount in [run.input]]
-    assert made == Counter(
-        (f"{subject}/{phase}", sign * amount)
-        for subject, amount in entries
-        for phase, sign in (("take", -1), ("carry", 0), ("give", 1))
-    )
+    assert_balanced(engine, runs)
 
 
 def tell(engine: Engine, killer: Killer) -> None:
     waits = sorted(wait for death in killer.deaths for wait in takeovers(engine, death, killer.deaths))
     assert waits, "no worker held anything when it was killed"
     hit = sum(1 for death in killer.deaths if death.runs)
-    print(f"{KILLS} kills, {hit} of them with work in hand, {KILLS * RUNS_PER_KILL} runs: 0 lost, 0 doubled")
+    phases = KILLS * RUNS_PER_KILL * len(ledger.FLOW.phases)
+    print(f"{KILLS} kills, {hit} of them with work in hand, {phases} phases completed: 0 lost, 0 doubled")
     at = [waits[min(int(part * len(waits)), len(waits) - 1)] for part in (0.5, 0.99, 1)]
     print(f"{len(waits)} runs taken over after p50 {at[0]:.2f} s, p99 {at[1]:.2f} s, at most {at[2]:.2f} s ", end="")
     print(f"(lease {ledger.LEASE:g} s)")
@@ -129,12 +127,14 @@ def tell(engine: Engine, killer: Killer) -> None:
 
 def takeovers(engine: Engine, death: Death, deaths: Sequence[Death]) -> list[float]:
     """Seconds until each run that the worker held was held by another one: until that one began an attempt, or was killed
-    in its turn."""
+    in its turn. What a server commits for a worker that is dead already ends some of the runs."""
     waits = []
     for run_id in death.runs:
         log = [entry.fact for entry in engine.history(run_id)]
         moved = [x.at for x in log if isinstance(x, f.AttemptStarted) and x.worker != death.worker and x.at > death.at]
-        assert moved, f"nobody took run {run_id} over"
         held = [other.at for other in deaths if other.at > death.at and run_id in other.runs]
-        waits.append((min(moved + held) - death.at).total_seconds())
+        if moved or held:
+            waits.append((min(moved + held) - death.at).total_seconds())
+        else:
+            assert [x.worker for x in log if isinstance(x, f.AttemptStarted)][-1] == death.worker
     return waits

@@ -70,6 +70,13 @@ class PostgresStore(SqlStore):
         self._bell, self._ear = Bell(self._connect_alone), Ear(self._connect_alone)
 
     def _configure(self, connection: Any, _record: Any) -> None:
+        try:
+            self._set_up(connection)
+        except BaseException:  # a server that stops just now; nobody else would close the connection
+            connection.close()
+            raise
+
+    def _set_up(self, connection: Any) -> None:
         began = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute(_PREPARE, (self._path, str(int(self._busy * 1000))))
