@@ -55,3 +55,26 @@ def test_a_newer_schema_is_not_touched_by_an_upgrade(cli: Call, shop: Shop, file
     assert ended.code == 2
     assert "9999" in ended.err
     assert cli("db", "current", "--json").data["version"] == "9999"
+
+
+def test_going_back_has_to_be_meant(cli: Call, shop: Shop) -> None:
+    refused = cli("db", "downgrade", "base")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 2)
+    assert "base loses every run" in refused.err
+    assert cli("runs", "--json").data["runs"] != []
+    gone = cli("db", "downgrade", "base", "--yes")
+    assert (gone.code, gone.out.endswith("has no tables of phasegate any more\n")) == (0, True)
+    assert cli("db", "current", "--json").data["version"] is None
+    cli("db", "upgrade")
+    assert cli("runs").out == "No runs.\n"
+
+
+def test_nothing_leads_back_to_a_version_that_never_was(cli: Call, shop: Shop) -> None:
+    refused = cli("db", "downgrade", "0000", "--yes")
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "error: nothing leads back to schema '0000'")
+    assert cli("runs", "--json").data["runs"] != []
+
+
+def test_the_password_of_an_address_is_not_printed(cli: Call) -> None:
+    shown = cli("db", "path", database="postgresql://kim:hush@db.example.com/runs")
+    assert shown.out == "postgresql://kim:***@db.example.com/runs\n"

@@ -128,7 +128,7 @@ def test_revalidation_reports_what_the_rows_say(folder: Path) -> None:
 
 
 def test_loading_twice_loads_once(folder: Path) -> None:
-    again = call(folder, "load", "--companies", "companies.csv", "--people", "people.csv")
+    again = call(folder, "load", "companies.csv", "--people", "people.csv")
     assert [again[kind]["statistics"]["inserted_rows"] for kind in ("companies", "people")] == [0, 0]
 
 

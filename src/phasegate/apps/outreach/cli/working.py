@@ -124,7 +124,10 @@ def _phases(words: Sequence[str]) -> list[Any]:
 
 def load(
     session: Session,
-    companies: Annotated[Path | None, typer.Option("--companies", metavar="CSV", help="A file of companies.")] = None,
+    csv_file: Annotated[Path | None, typer.Argument(metavar="[CSV]", help="A file of companies.")] = None,
+    companies: Annotated[
+        Path | None, typer.Option("--companies", metavar="CSV", help="A file of companies, said another way.")
+    ] = None,
     people: Annotated[Path | None, typer.Option("--people", metavar="CSV", help="A file of people.")] = None,
     mapping: Annotated[
         Path | None, typer.Option("--mapping", metavar="JSON", help="Which column is which field.")
@@ -137,8 +140,11 @@ def load(
     from phasegate.apps.outreach.importing import load as load_files
     from phasegate.apps.outreach.intake import load_mapping
 
+    if csv_file is not None and companies is not None:
+        raise UsageError("two files of companies are named", hint="load one after the other")
+    companies = companies or csv_file
     if companies is None and people is None:
-        raise UsageError("there is nothing to load", hint="name a file with --companies or --people")
+        raise UsageError("there is nothing to load", hint="name a file of companies, or one with --people")
     columns = load_mapping(mapping) if mapping else None
     with open_database(session, create=True) as engine:
         found = load_files(
