@@ -11,6 +11,8 @@ SKEWED ?= 200
 SEEDS ?= 20000
 
 BIN := .venv/bin
+# A Ray cluster starts a dozen processes: beside other tests its own would have to wait for them.
+ALONE := tests/runtime/test_ray.py
 # Newer than pyproject.toml and constraints.txt when the environment is up to date: for using phasegate, and for working on
 # it, which needs much more (a PostgreSQL server and Ray among it).
 READY := .venv/.ready
@@ -49,7 +51,8 @@ layers: $(TOOLS) ## Check that imports go one way
 	@$(BIN)/lint-imports --no-logo
 
 tests: $(TOOLS) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(ARGS),$(ARGS),--ignore $(ALONE))
+	@$(if $(ARGS),:,$(BIN)/python -m pytest $(ALONE))
 
 crash: $(TOOLS) ## Kill a process at every single statement of the reference flow (some minutes)
 	@PHASEGATE_KILL_POINTS=all $(BIN)/python -m pytest -s tests/crash/test_every_statement.py $(ARGS)

@@ -118,7 +118,7 @@ class Operator:
 
     def begin(self) -> None:
         self.steady = [self.forks.start(self.address) for _ in range(WORKERS - 1)]
-        self.victims = [self.forks.start(self.address)]
+        self.add_victim()
 
     def restart(self) -> None:
         time.sleep(self.chance.uniform(*GAP))
@@ -133,7 +133,15 @@ class Operator:
         self.server.start()
         self.down.append(time.monotonic() - began)
         if not self.victims:
-            self.victims.append(self.forks.start(self.address))
+            self.add_victim()
+
+    def add_victim(self) -> None:
+        """One more worker; all are at work when this returns, for who begins while there is no server gives up at once."""
+        self.victims.append(self.forks.start(self.address))
+        wait_for(lambda: self.registered() >= {*self.steady, *self.victims}, "the workers to begin")
+
+    def registered(self) -> set[int]:
+        return {worker.pid for worker in self.engine.workers()}
 
     def victim_is_busy(self) -> bool:
         return any(worker.pid in self.victims and worker.holds for worker in self.engine.workers())

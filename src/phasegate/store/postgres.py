@@ -64,17 +64,26 @@ class PostgresStore(SqlStore):
             max_overflow=20,
         )
         sa.event.listen(self._engine, "connect", self._configure)
+        sa.event.listen(self._engine, "checkout", self._refuse_old)
+        self._losses = 0
         sa.event.listen(self._engine, "handle_error", _keep_to_yourself)
         # One snapshot for all queries of a reading: a run and its phases are read by two of them.
         self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._bell, self._ear = Bell(self._connect_alone), Ear(self._connect_alone)
 
-    def _configure(self, connection: Any, _record: Any) -> None:
+    def _configure(self, connection: Any, record: Any) -> None:
+        record.info.update(losses=self._losses, fresh=True)
         try:
             self._set_up(connection)
         except BaseException:  # a server that stops just now; nobody else would close the connection
             connection.close()
             raise
+
+    def _refuse_old(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        """A connection to a server that has been gone since: the pool closes it and opens another one."""
+        fresh = record.info.pop("fresh", False)  # refused again, it would be the caller's trouble
+        if not fresh and record.info["losses"] != self._losses:
+            raise sa.exc.DisconnectionError
 
     def _set_up(self, connection: Any) -> None:
         began = time.monotonic()
@@ -219,7 +228,7 @@ class PostgresStore(SqlStore):
             raise
         except StoreError as error:
             if is_lost(error):  # the other connections lead to the same server: each of them would fail once
-                self._engine.dispose()
+                self._losses += 1
             raise
 
     def append(self, appends: Sequence[Append], projections: Sequence[Projection] = ()) -> list[Exception | None]:
