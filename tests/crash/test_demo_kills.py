@@ -14,7 +14,7 @@ import pytest
 
 from tests.apps.outreach.demo_job import Tables, outreach, start_demo, tables_of
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
 KILLS = 20
 
