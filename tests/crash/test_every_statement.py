@@ -22,7 +22,7 @@ EVERY = os.environ.get("PHASEGATE_KILL_POINTS") == "all"
 LANES = 4  # most of the time is spent waiting for the disk
 PROGRAM = "tests.crash.reference"
 
-pytestmark = [pytest.mark.crash, pytest.mark.timeout(5400 if EVERY else 300)]
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(5400 if EVERY else 900)]
 
 Story = dict[str, Any]
 Kills = tuple[int, ...]
