@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from phasegate import Batch, Context, Engine, Flow, Gate, Limits, Phase, Registry, Retry
 
-LEASE = 0.5
+#: Longer than a commit takes on a machine that is busy with much else: a worker that cannot renew in time is fenced for ever.
+LEASE = 1.0
 #: Seconds a phase works, so that a kill finds work under way.
 WORK = 0.08
 
