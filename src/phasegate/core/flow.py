@@ -237,8 +237,10 @@ class Flow:
 
     def shared(self, one: str, other: str) -> int:
         """How many levels of iteration two phases have in common."""
-        count = 0
-        for left, right in zip(self.levels[one], self.levels[other], strict=False):
+        count, ours, theirs = 0, self.levels[one], self.levels[other]
+        if not ours or not theirs:
+            return 0  # asked for every fact of every run
+        for left, right in zip(ours, theirs, strict=False):
             if left != right:
                 break
             count += 1

@@ -17,6 +17,8 @@ from phasegate.core.run import Instance, PhaseRun, PhaseStatus, Scope
 
 Phases = Mapping[Instance, PhaseRun]
 
+_NONE = dict.fromkeys(PhaseStatus, 0)  # copied, since going through an enumeration takes longer
+
 
 @dataclass(slots=True)
 class Tally:
@@ -27,7 +29,7 @@ class Tally:
     open: Layered[Instance, int] = field(default_factory=Layered)
     unsettled: int = 0
     failures: int = 0
-    statuses: dict[PhaseStatus, int] = field(default_factory=lambda: dict.fromkeys(PhaseStatus, 0))
+    statuses: dict[PhaseStatus, int] = field(default_factory=_NONE.copy)
     timers: dict[Instance, datetime] = field(default_factory=dict)
 
     def copy(self) -> Tally:

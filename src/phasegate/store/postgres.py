@@ -61,6 +61,7 @@ class PostgresStore(SqlStore):
             connect_args={"connect_timeout": 10} if "connect_timeout" not in url.query else {},
             hide_parameters=True,  # an error's text goes into logs; what an application stores must not
             pool_size=20,
+            pool_use_lifo=True,  # the connection used last has the statements prepared
             max_overflow=20,
         )
         sa.event.listen(self._engine, "connect", self._configure)
@@ -207,7 +208,8 @@ class PostgresStore(SqlStore):
 
     @contextlib.contextmanager
     def open_reading(self) -> Iterator[sa.Connection]:
-        with self._errors(), self._reader.connect() as connection:
+        # Committed although nothing was written: at a rollback the driver forgets what it has prepared.
+        with self._errors(), self._reader.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
