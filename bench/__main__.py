@@ -14,14 +14,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import postgres, shapes
+from bench import million, on_ray, postgres, shapes
+
+PARTS = ("sqlite", "postgresql", "ray")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the size")
-    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="one database instead of both")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     given = parser.parse_args()
     scale = 10 if given.quick else 1
     console = Console()
@@ -29,23 +31,29 @@ def main() -> None:
     table = Table("shape", "figure", "raw limit", "ratio", "target", "met", title=versions)
     with tempfile.TemporaryDirectory(prefix="phasegate-bench-") as name:
         directory = Path(name)
-        measures: tuple[Callable[[], list[shapes.Figure]], ...] = (
-            lambda: shapes.many_runs(directory, 20_000 // scale),
-            lambda: shapes.one_run(directory, 300 // scale),
-            lambda: shapes.fan_out(directory),
-            lambda: shapes.parked_gates(directory, 1_000),
-            lambda: shapes.growth(directory, 100_000 // scale, 10_000 // scale),
-            shapes.imports,
-        )
+        only = (given.only,) if given.only else PARTS
+        measures: list[Callable[[], list[shapes.Figure]]] = []
         with ExitStack() as stack:
-            if given.only != "sqlite":
+            if "sqlite" in only:
+                measures += [
+                    lambda: shapes.many_runs(directory, 20_000 // scale),
+                    lambda: shapes.one_run(directory, 300 // scale),
+                    lambda: shapes.fan_out(directory),
+                    lambda: shapes.parked_gates(directory, 1_000),
+                    lambda: shapes.growth(directory, 100_000 // scale, 10_000 // scale),
+                    lambda: million.million(f"sqlite:///{directory / 'million.db'}", 1_000_000 // scale),
+                    shapes.imports,
+                ]
+            if "postgresql" in only:
                 address = stack.enter_context(postgres.server())
-                measures = () if given.only else measures
-                measures += (
+                measures += [
                     lambda: postgres.many_runs(address, 20_000 // scale),
                     lambda: postgres.one_run(address, 300 // scale),
                     lambda: postgres.growth(address, 100_000 // scale),
-                )
+                    lambda: postgres.views(address, 1_000_000 // scale),
+                ]
+            if "ray" in only:
+                measures.append(lambda: on_ray.tasks(directory, 1_000 // scale))
             for measure in measures:
                 for figure in measure():
                     _add(table, figure)

@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from bench.million import million
 from bench.raw import TABLES
 from bench.shapes import CHAIN, Figure, working
 from phasegate import Context, Engine, Flow, Limits, Phase, Registry, Subject
@@ -144,6 +145,12 @@ def _size(address: str) -> float:
     with psycopg.connect(address) as connection:
         (size,) = connection.execute(query).fetchone() or (0,)
     return float(size)
+
+
+def views(address: str, subjects: int) -> list[Figure]:
+    """What people and workers ask of many subjects."""
+    with database(address, "bench_views") as where:
+        return million(where, subjects)
 
 
 def one_run(address: str, runs: int) -> list[Figure]:

@@ -183,7 +183,7 @@ def test_a_plain_role_sees_the_rows_of_its_tenant_only(store: PostgresStore, pla
         put(store, done(store, run, output={"of": tenant}))
         gone = put(store, cancelled(store, put(store, new(store, "gone", tenant=tenant))))
         assert store.purge([OldRun(gone.id, gone.seq)]).runs == 1
-    views = ("v_subjects_by_phase", "v_recent_completions", "v_facts")
+    views = ("v_subjects_by_phase", "v_phase_counts", "v_recent_completions", "v_facts")
     with psycopg.connect(plain_role, autocommit=True) as connection:
 
         def seen(name: str) -> set[str]:

@@ -253,6 +253,10 @@ def test_the_views_tell_where_everything_is(store: Store, clock: FakeClock) -> N
     assert view("failed_phases", "phase", "reason") == [("failing", "draft", "E: boom")]
     assert view("recent_completions", "phase") == [("moving", "draft"), ("waiting", "draft"), ("waiting", "edit")]
     assert view("stuck", "phase") == []
+    counts = store.read("SELECT * FROM phasegate_v_phase_counts ORDER BY phase, phase_status")
+    assert [(row["flow"], row["phase"], row["phase_status"], row["instances"]) for row in counts] == [
+        ("story", "draft", "failed", 1), ("story", "edit", "ready", 1), ("story", "print", "waiting", 1),
+    ]  # fmt: skip
     facts = store.read("SELECT seq, kind FROM phasegate_v_facts WHERE run_id = :run ORDER BY seq", {"run": moving.id})
     assert [row["seq"] for row in facts] == list(range(1, moving.seq + 1))
     assert [row["kind"] for row in facts][:3] == ["run.started", "phase.readied", "attempt.started"]

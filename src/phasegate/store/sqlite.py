@@ -13,13 +13,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from phasegate.core.run import PhaseStatus
 from phasegate.errors import NotADatabase, StoreError, StoreUnavailable
 from phasegate.sqltypes import iso
 from phasegate.store import codec, rows, sqlite_bulk
 from phasegate.store.schema import CREATE_VERSION, found_version, mismatch
 from phasegate.store.sql import SqlStore, store_errors
-from phasegate.store.tables import metadata
+from phasegate.store.tables import OPEN, metadata
 from phasegate.store.version import HEAD, VERSION_TABLE
 
 _PRAGMAS = (
@@ -228,26 +227,31 @@ def _ago(hours: int) -> str:
     return f"strftime('%Y-%m-%dT%H:%M:%f', 'now', '-{hours} hours') || '000+00:00'"
 
 
-_RUN = "r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id"
-_OPEN = ", ".join(
-    f"'{s.value}'" for s in (PhaseStatus.READY, PhaseStatus.RUNNING, PhaseStatus.WAITING, PhaseStatus.FAILED)
-)
+_RUN = "r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id"
+_OPEN = ", ".join(f"'{word}'" for word in OPEN)
 
 VIEWS = (
     f"""CREATE VIEW phasegate_v_subjects_by_phase AS
-    SELECT {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status, p.attempt, p.since, p.due_at,
-           coalesce(p.reason, r.reason) AS reason
-    FROM phasegate_runs r LEFT JOIN phasegate_phase_runs p ON p.run_id = r.id AND p.status IN ({_OPEN})""",
+    SELECT r.tenant, {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status,
+           p.attempt, p.since, p.due_at, coalesce(p.reason, r.reason) AS reason
+    FROM phasegate_runs r
+    LEFT JOIN phasegate_phase_runs p ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ({_OPEN})""",
+    f"""CREATE VIEW phasegate_v_phase_counts AS
+    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
+           min(p.since) AS oldest_since
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE p.status IN ({_OPEN}) GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
     f"""CREATE VIEW phasegate_v_recent_completions AS
-    SELECT {_RUN}, a.phase, a.scope, a.number AS attempt, a.outcome, a.started_at, a.finished_at
+    SELECT a.tenant, {_RUN}, a.phase, a.scope, a.number AS attempt, a.outcome, a.started_at, a.finished_at
     FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id
     WHERE a.status = 'succeeded' AND a.finished_at >= {_ago(24)} ORDER BY a.finished_at DESC""",
     f"""CREATE VIEW phasegate_v_failed_phases AS
-    SELECT {_RUN}, p.phase, p.scope, p.attempt, p.reason, p.since AS failed_at
+    SELECT p.tenant, {_RUN}, p.phase, p.scope, p.attempt, p.reason, p.since AS failed_at
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE p.status = 'failed' AND r.status <> 'cancelled' ORDER BY p.since DESC""",
     f"""CREATE VIEW phasegate_v_stuck AS
-    SELECT {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status, p.since, p.due_at, p.reason
+    SELECT p.tenant, {_RUN}, r.status AS run_status, p.phase, p.scope, p.status AS phase_status,
+           p.since, p.due_at, p.reason
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND p.status IN ({_OPEN}) AND p.since < {_ago(24)}
     ORDER BY p.since""",

@@ -104,6 +104,20 @@ phase_runs = _table(
     sa.CheckConstraint("status <> 'succeeded' OR outcome IS NOT NULL", name="ck_phasegate_success_has_outcome"),
     sqlite_with_rowid=False,
 )
+#: What a subject is in now, beside what it has been through and has before it.
+OPEN = tuple(s.value for s in (PhaseStatus.READY, PhaseStatus.RUNNING, PhaseStatus.WAITING, PhaseStatus.FAILED))
+_open = phase_runs.c.status.in_([sa.literal_column(f"'{word}'") for word in OPEN])
+# For the views, which look for what is open or has failed, oldest or latest first.
+sa.Index(
+    "ix_phasegate_phase_runs_open", phase_runs.c.since, phase_runs.c.tenant, phase_runs.c.phase, phase_runs.c.status,
+    phase_runs.c.run_id,
+    sqlite_where=_open, postgresql_where=_open,
+)  # fmt: skip
+_failed = phase_runs.c.status == sa.literal_column("'failed'")
+sa.Index(
+    "ix_phasegate_phase_runs_failed", phase_runs.c.since, phase_runs.c.tenant,
+    sqlite_where=_failed, postgresql_where=_failed,
+)  # fmt: skip
 
 ATTEMPT_ENDINGS = ("succeeded", "skipped", "failed", "snoozed", "asked", "lost", "stopped")
 

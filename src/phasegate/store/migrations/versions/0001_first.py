@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for view in ("facts", "stuck", "failed_phases", "recent_completions", "subjects_by_phase"):
+    for view in ("facts", "stuck", "failed_phases", "recent_completions", "phase_counts", "subjects_by_phase"):
         op.execute(f"DROP VIEW phasegate_v_{view}")
     # Those that refer to runs before the runs.
     for table in (
@@ -107,8 +107,10 @@ def _create_runs() -> None:
     _create_partial_index("ix_phasegate_runs_worker", ["worker"], sa.text("worker IS NOT NULL"))
 
 
-def _create_partial_index(name: str, columns: list[Any], where: sa.TextClause, *, unique: bool = False) -> None:
-    op.create_index(name, "phasegate_runs", columns, unique=unique, sqlite_where=where, postgresql_where=where)
+def _create_partial_index(
+    name: str, columns: list[Any], where: sa.TextClause, *, unique: bool = False, table: str = "phasegate_runs"
+) -> None:
+    op.create_index(name, table, columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 def _instance() -> list[sa.Column[Any]]:
@@ -144,6 +146,11 @@ def _create_phase_runs() -> None:
         sa.CheckConstraint("status <> 'succeeded' OR outcome IS NOT NULL", name="ck_phasegate_success_has_outcome"),
         sqlite_with_rowid=False,
     )
+    is_open = sa.text("status IN ('ready', 'running', 'waiting', 'failed')")
+    columns: list[Any] = ["since", "tenant", "phase", "status", "run_id"]
+    _create_partial_index("ix_phasegate_phase_runs_open", columns, is_open, table="phasegate_phase_runs")
+    failed = sa.text("status = 'failed'")
+    _create_partial_index("ix_phasegate_phase_runs_failed", ["since", "tenant"], failed, table="phasegate_phase_runs")
 
 
 def _create_attempts() -> None:
@@ -251,22 +258,29 @@ _SQLITE = (
     """CREATE VIEW phasegate_v_subjects_by_phase AS
     SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
            p.status AS phase_status, p.attempt, p.since, p.due_at, coalesce(p.reason, r.reason) AS reason
-    FROM phasegate_runs r LEFT JOIN phasegate_phase_runs p
-      ON p.run_id = r.id AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
+    FROM phasegate_runs r
+    LEFT JOIN phasegate_phase_runs p
+      ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
+    """CREATE VIEW phasegate_v_phase_counts AS
+    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
+           min(p.since) AS oldest_since
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE p.status IN ('ready', 'running', 'waiting', 'failed')
+    GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
     """CREATE VIEW phasegate_v_recent_completions AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
+    SELECT a.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
            a.outcome, a.started_at, a.finished_at
     FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id
     WHERE a.status = 'succeeded'
       AND a.finished_at >= strftime('%Y-%m-%dT%H:%M:%f', 'now', '-24 hours') || '000+00:00'
     ORDER BY a.finished_at DESC""",
     """CREATE VIEW phasegate_v_failed_phases AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, p.phase, p.scope, p.attempt, p.reason,
+    SELECT p.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, p.phase, p.scope, p.attempt, p.reason,
            p.since AS failed_at
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE p.status = 'failed' AND r.status <> 'cancelled' ORDER BY p.since DESC""",
     """CREATE VIEW phasegate_v_stuck AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
+    SELECT p.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
            p.status AS phase_status, p.since, p.due_at, p.reason
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND p.status IN ('ready', 'running', 'waiting', 'failed')
@@ -283,21 +297,28 @@ _POSTGRESQL_VIEWS = (
     """CREATE VIEW phasegate.phasegate_v_subjects_by_phase WITH (security_invoker = true) AS
     SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
            p.status AS phase_status, p.attempt, p.since, p.due_at, coalesce(p.reason, r.reason) AS reason
-    FROM phasegate_runs r LEFT JOIN phasegate_phase_runs p
-      ON p.run_id = r.id AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
+    FROM phasegate_runs r
+    LEFT JOIN phasegate_phase_runs p
+      ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
+    """CREATE VIEW phasegate.phasegate_v_phase_counts WITH (security_invoker = true) AS
+    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
+           min(p.since) AS oldest_since
+    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
+    WHERE p.status IN ('ready', 'running', 'waiting', 'failed')
+    GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
     """CREATE VIEW phasegate.phasegate_v_recent_completions WITH (security_invoker = true) AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
+    SELECT a.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
            a.outcome, a.started_at, a.finished_at
     FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id
     WHERE a.status = 'succeeded' AND a.finished_at >= now() - interval '24 hours'
     ORDER BY a.finished_at DESC""",
     """CREATE VIEW phasegate.phasegate_v_failed_phases WITH (security_invoker = true) AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, p.phase, p.scope, p.attempt, p.reason,
+    SELECT p.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, p.phase, p.scope, p.attempt, p.reason,
            p.since AS failed_at
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE p.status = 'failed' AND r.status <> 'cancelled' ORDER BY p.since DESC""",
     """CREATE VIEW phasegate.phasegate_v_stuck WITH (security_invoker = true) AS
-    SELECT r.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
+    SELECT p.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, r.status AS run_status, p.phase, p.scope,
            p.status AS phase_status, p.since, p.due_at, p.reason
     FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
     WHERE r.status NOT IN ('succeeded', 'failed', 'cancelled') AND p.status IN ('ready', 'running', 'waiting', 'failed')
@@ -317,6 +338,10 @@ _POLICIES = tuple(
         f"CREATE POLICY own_tenant ON phasegate.phasegate_{name} USING ({_OWN}) WITH CHECK ({_OWN})",
     )
 )
+_STATISTICS = (
+    "CREATE STATISTICS phasegate.st_phasegate_phase_runs (mcv) ON tenant, phase, status"
+    " FROM phasegate.phasegate_phase_runs"
+)
 
 #: What follows the tables, by dialect.
-_MORE = {"sqlite": _SQLITE, "postgresql": (*_POSTGRESQL_VIEWS, *_POLICIES)}
+_MORE = {"sqlite": _SQLITE, "postgresql": (*_POSTGRESQL_VIEWS, _STATISTICS, *_POLICIES)}
