@@ -49,14 +49,14 @@ SELECT 'run' || n, CASE WHEN n % 10 = 0 THEN 'small' ELSE 'default' END, 'eight'
     {ago}, CASE kind WHEN 'done' THEN 'succeeded' WHEN 'waits' THEN 'waiting' WHEN 'failed' THEN 'failed' ELSE 'running' END,
     false, {ago}, 17, CASE kind WHEN 'due' THEN {ago} WHEN 'held' THEN {ago} END, 1, CASE kind WHEN 'held' THEN 'busy' END
 FROM kinds"""
-_PHASES = """INSERT INTO phasegate_phase_runs (run_id, phase, scope, tenant, status, attempt, failures, losses, round,
+_PHASES = """INSERT INTO phasegate_phase_runs (run_id, phase, scope, tenant, flow, status, attempt, failures, losses, round,
     outcome, started_at, since)
 {numbers}, of_phase AS (SELECT n, kind, name, place, CASE
         WHEN kind = 'done' OR place < 4 THEN 'succeeded'
         WHEN place > 4 THEN 'pending'
         WHEN kind = 'waits' THEN 'waiting' WHEN kind = 'due' THEN 'ready' WHEN kind = 'held' THEN 'running' ELSE 'failed'
     END AS status FROM kinds CROSS JOIN ({phases}) AS phases)
-SELECT 'run' || n, name, '[]', CASE WHEN n % 10 = 0 THEN 'small' ELSE 'default' END, status, 1, 0, 0, 0,
+SELECT 'run' || n, name, '[]', CASE WHEN n % 10 = 0 THEN 'small' ELSE 'default' END, 'eight', status, 1, 0, 0, 0,
     CASE status WHEN 'succeeded' THEN 'done' END, {ago}, {ago}
 FROM of_phase"""
 _ATTEMPTS = """INSERT INTO phasegate_attempts (run_id, phase, scope, number, tenant, status, outcome, started_at, finished_at)

@@ -146,7 +146,7 @@ def test_questions_park_the_phase_and_their_answers_wake_it() -> None:
     command(run, "answer", ("a", ()), {"colour": "blue"}, by="ann")
     assert state(run) is RunStatus.RUNNING
     assert at(run, "a").answers == {"colour": "blue"}
-    assert at(run, "a").questions is None
+    assert (at(run, "a").asked, at(run, "a").questions) == (False, [{"name": "colour"}])  # what the answers belong to
     with pytest.raises(NotAllowed, match="phase 'a' has asked nothing"):
         command(run, "answer", ("a", ()), {})
     do(run, "a")

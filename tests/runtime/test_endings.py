@@ -217,15 +217,23 @@ def test_a_snooze_without_a_time_zone_is_a_mistake() -> None:
 
 
 def test_questions_park_the_phase_and_their_answers_come_with_the_next_attempt() -> None:
-    script = Scripted(lambda ctx: ctx.ask(["Which?"]), lambda ctx: ctx.answers["choice"])
+    script = Scripted(
+        lambda ctx: ctx.ask(["Which?"]),
+        lambda ctx: ctx.ask([*ctx.questions, "Sure?", ctx.answers]),
+        lambda ctx: [ctx.questions, ctx.answers],
+    )
     with temporary_engine(one(script)) as engine:
         run = finished(engine)
         assert (run.status, run.at("work").questions) == (RunStatus.WAITING, ["Which?"])
         engine.answer(run.id, "work", {"choice": "b"}, by="ann")
         engine.drain()
-        assert engine.outputs(run.id) == {"work": "b"}
+        (again,) = [run.at("work") for run in [engine.get(run.id)]]
+        assert (again.asked, again.questions) == (True, ["Which?", "Sure?", {"choice": "b"}])
+        engine.answer(run.id, "work", None, by="ann")
+        engine.drain()
+        assert engine.outputs(run.id) == {"work": [["Which?", "Sure?", {"choice": "b"}], {}]}
         assert engine.get(run.id).status is RunStatus.SUCCEEDED
-        assert len(script.calls) == 2
+        assert len(script.calls) == 3
 
 
 def test_questions_that_cannot_be_stored_fail_the_phase() -> None:

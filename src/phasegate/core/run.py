@@ -119,7 +119,7 @@ class PhaseRun(NamedTuple):
     @property
     def asked(self) -> bool:
         """Whether a phase function parked itself with questions that nobody has answered yet."""
-        return self.status is PhaseStatus.WAITING and self.questions is not None
+        return self.status is PhaseStatus.WAITING and self.questions is not None and self.answers is None
 
 
 @dataclass(frozen=True)

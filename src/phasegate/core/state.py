@@ -219,13 +219,14 @@ def _snoozed(before: PhaseRun, fact: f.AttemptSnoozed, status: PhaseStatus) -> P
 
 
 def _asked(before: PhaseRun, fact: f.AttemptAsked, status: PhaseStatus) -> PhaseRun:
-    return before._replace(status=status, since=fact.at, questions=fact.questions)
+    return before._replace(status=status, since=fact.at, questions=fact.questions, answers=None)
 
 
 def _answered(before: PhaseRun, fact: f.QuestionsAnswered, status: PhaseStatus) -> PhaseRun:
     if not before.asked or fact.attempt != before.attempt:
         raise Stale(f"phase {before.phase!r} is not waiting for these answers")
-    return before._replace(status=status, since=fact.at, questions=None, answers=fact.answers)
+    answers = {} if fact.answers is None else fact.answers  # None stands for no answers yet
+    return before._replace(status=status, since=fact.at, answers=answers)
 
 
 def _reset(before: PhaseRun, fact: f.PhaseReset, status: PhaseStatus) -> PhaseRun:

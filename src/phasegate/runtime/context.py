@@ -52,7 +52,8 @@ class Context:
 
     ``inputs`` has the outputs of the phases above by name: a value for the same item or a broadcast, a list for a join.
     ``item`` is what this instance works on inside an iteration. ``feedback`` is the output that sent this phase back, if one
-    did. ``answers`` are the answers to questions asked by an earlier attempt. ``session`` is set in transactional phases.
+    did. ``answers`` are the answers to ``questions``, which an earlier attempt asked; None while there are none.
+    ``session`` is set in transactional phases.
     """
 
     run: Run
@@ -64,6 +65,7 @@ class Context:
     inputs: dict[str, Any] = field(default_factory=dict)
     item: Any = None
     feedback: Any = None
+    questions: Any = None
     answers: Any = None
     session: Any = None
     writes: list[Write] = field(default_factory=list)

@@ -190,7 +190,7 @@ def bind(held: Held, attempt: Attempt) -> None:
         joined = len(flow.levels[source]) > flow.shared(origin, source)
         context.inputs[source] = values if joined else (values[0] if values else None)
     instance = held.run.at(name, scope)
-    context.answers = instance.answers
+    context.questions, context.answers = instance.questions, instance.answers
     context.feedback = held.values.get(instance.feedback) if instance.feedback else None
     if scope:
         context.item = _item(held, flow.levels[name][-1], scope)

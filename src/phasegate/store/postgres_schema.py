@@ -35,10 +35,8 @@ VIEWS = (
     ),
     _view(
         "phase_counts",
-        f"""SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
-           min(p.since) AS oldest_since
-    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
-    WHERE p.status IN ({_OPEN}) GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
+        f"""SELECT tenant, flow, phase, status AS phase_status, count(*) AS instances, min(since) AS oldest_since
+    FROM phasegate_phase_runs WHERE status IN ({_OPEN}) GROUP BY tenant, flow, phase, status""",
     ),
     _view(
         "recent_completions",

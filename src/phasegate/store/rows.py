@@ -72,11 +72,11 @@ def run_update(append: Append, time: Time) -> Row:
 
 def phase_rows(append: Append, time: Time) -> Iterable[Row]:
     """The instances an append changes."""
-    run_id, tenant = append.run.id, append.run.tenant
+    run_id, tenant, flow = append.run.id, append.run.tenant, append.run.flow
     for i in append.instances:
         yield (
-            run_id, i.phase, codec.dump_scope(i.scope) if i.scope else codec.TOP, tenant, i.status._value_, i.attempt,
-            i.failures, i.losses, i.round,
+            run_id, i.phase, codec.dump_scope(i.scope) if i.scope else codec.TOP, tenant, flow, i.status._value_,
+            i.attempt, i.failures, i.losses, i.round,
             i.outcome, time(i.due_at) if i.due_at else None, time(i.started_at) if i.started_at else None,
             time(i.since) if i.since else None, i.version, i.sha256, i.reason, codec.dump_detail(i),
         )  # fmt: skip
@@ -138,7 +138,7 @@ def run_of(row: Mapping[str, Any], phases: dict[Instance, PhaseRun] | None = Non
 
 def instance_of(row: Sequence[Any]) -> PhaseRun:
     """The phase instance of a row, its columns in the order of ``PHASE_COLUMNS``."""
-    _, phase, scope, _, status, attempt, failures, losses, round_, outcome, due, started, since, version, sha, reason, \
+    _, phase, scope, _, _, status, attempt, failures, losses, round_, outcome, due, started, since, version, sha, reason, \
         detail = row  # fmt: skip
     return PhaseRun(
         phase, codec.load_scope(scope), _PHASE_STATUS[status], attempt, failures, losses, round_, outcome, due, started,

@@ -237,10 +237,8 @@ VIEWS = (
     FROM phasegate_runs r
     LEFT JOIN phasegate_phase_runs p ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ({_OPEN})""",
     f"""CREATE VIEW phasegate_v_phase_counts AS
-    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
-           min(p.since) AS oldest_since
-    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
-    WHERE p.status IN ({_OPEN}) GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
+    SELECT tenant, flow, phase, status AS phase_status, count(*) AS instances, min(since) AS oldest_since
+    FROM phasegate_phase_runs WHERE status IN ({_OPEN}) GROUP BY tenant, flow, phase, status""",
     f"""CREATE VIEW phasegate_v_recent_completions AS
     SELECT a.tenant, {_RUN}, a.phase, a.scope, a.number AS attempt, a.outcome, a.started_at, a.finished_at
     FROM phasegate_attempts a JOIN phasegate_runs r ON r.id = a.run_id

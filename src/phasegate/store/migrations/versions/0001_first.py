@@ -126,6 +126,7 @@ def _create_phase_runs() -> None:
         "phasegate_phase_runs",
         *_instance(),
         sa.Column("tenant", sa.String, nullable=False),
+        sa.Column("flow", sa.String, nullable=False),
         sa.Column("status", sa.String, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("failures", sa.Integer, nullable=False),
@@ -147,7 +148,7 @@ def _create_phase_runs() -> None:
         sqlite_with_rowid=False,
     )
     is_open = sa.text("status IN ('ready', 'running', 'waiting', 'failed')")
-    columns: list[Any] = ["since", "tenant", "phase", "status", "run_id"]
+    columns: list[Any] = ["since", "tenant", "flow", "phase", "status"]
     _create_partial_index("ix_phasegate_phase_runs_open", columns, is_open, table="phasegate_phase_runs")
     failed = sa.text("status = 'failed'")
     _create_partial_index("ix_phasegate_phase_runs_failed", ["since", "tenant"], failed, table="phasegate_phase_runs")
@@ -262,11 +263,9 @@ _SQLITE = (
     LEFT JOIN phasegate_phase_runs p
       ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
     """CREATE VIEW phasegate_v_phase_counts AS
-    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
-           min(p.since) AS oldest_since
-    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
-    WHERE p.status IN ('ready', 'running', 'waiting', 'failed')
-    GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
+    SELECT tenant, flow, phase, status AS phase_status, count(*) AS instances, min(since) AS oldest_since
+    FROM phasegate_phase_runs WHERE status IN ('ready', 'running', 'waiting', 'failed')
+    GROUP BY tenant, flow, phase, status""",
     """CREATE VIEW phasegate_v_recent_completions AS
     SELECT a.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
            a.outcome, a.started_at, a.finished_at
@@ -301,11 +300,9 @@ _POSTGRESQL_VIEWS = (
     LEFT JOIN phasegate_phase_runs p
       ON p.run_id = r.id AND p.tenant = r.tenant AND p.status IN ('ready', 'running', 'waiting', 'failed')""",
     """CREATE VIEW phasegate.phasegate_v_phase_counts WITH (security_invoker = true) AS
-    SELECT p.tenant, r.flow, r.version, p.phase, p.status AS phase_status, count(*) AS instances,
-           min(p.since) AS oldest_since
-    FROM phasegate_phase_runs p JOIN phasegate_runs r ON r.id = p.run_id
-    WHERE p.status IN ('ready', 'running', 'waiting', 'failed')
-    GROUP BY p.tenant, r.flow, r.version, p.phase, p.status""",
+    SELECT tenant, flow, phase, status AS phase_status, count(*) AS instances, min(since) AS oldest_since
+    FROM phasegate_phase_runs WHERE status IN ('ready', 'running', 'waiting', 'failed')
+    GROUP BY tenant, flow, phase, status""",
     """CREATE VIEW phasegate.phasegate_v_recent_completions WITH (security_invoker = true) AS
     SELECT a.tenant, r.flow, r.version, r.subject_kind, r.subject_id, r.id AS run_id, a.phase, a.scope, a.number AS attempt,
            a.outcome, a.started_at, a.finished_at
