@@ -28,6 +28,8 @@ HOMES = {
     "psycopg": ["store/postgres*.py"],
     "fastapi": ["api/*", "dashboard/*"],
     "pydantic_ai": ["llm/*"],
+    "openai": ["llm/*"],
+    "anthropic": ["llm/*"],
     "ray": ["runtime/ray.py"],
 }
 DIALECT_FILES = ["store/sqlite.py", "store/postgres.py"]

@@ -230,10 +230,10 @@ def _answered(before: PhaseRun, fact: f.QuestionsAnswered, status: PhaseStatus) 
 
 
 def _reset(before: PhaseRun, fact: f.PhaseReset, status: PhaseStatus) -> PhaseRun:
-    # The attempt counter survives; feedback of an earlier round stays readable until a newer one replaces it.
+    # The attempt counter survives. Feedback is what sent the phase into this round, not into an earlier one.
     return PhaseRun(
         before.phase, before.scope, status, before.attempt, round=before.round + 1, since=fact.at,
-        feedback=fact.feedback or before.feedback, reason=fact.reason or None,
+        feedback=fact.feedback, reason=fact.reason or None,
     )  # fmt: skip
 
 
