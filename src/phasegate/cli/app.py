@@ -13,7 +13,10 @@ from phasegate.cli.session import GLOBAL, Application, Database, Json, Session, 
 from phasegate.errors import UsageError
 
 #: Applications by the name of their command: where their Typer application is, and what help says of them.
-APPLICATIONS = {"outreach": ("phasegate.apps.outreach.cli:app", "Take companies through the outreach phases.")}
+APPLICATIONS = {
+    "outreach": ("phasegate.apps.outreach.cli:app", "Take companies through the outreach phases."),
+    "documents": ("phasegate.apps.documents.cli:app", "Produce documents with a language model and with people."),
+}
 
 _PANELS = {
     "Look": (runs.runs, runs.show, runs.why, runs.history, runs.progress, flows.flows, working.workers, working.quotas),

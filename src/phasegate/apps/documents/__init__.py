@@ -1,0 +1,1 @@
+"""Document workflows: JSON documents produced step by step with a language model, checked, clarified and accepted."""

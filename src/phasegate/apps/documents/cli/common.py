@@ -1,0 +1,154 @@
+"""What the commands share: options, working until somebody has to decide, and the report on where a project stands."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from phasegate import Engine, Run, RunStatus
+from phasegate.apps.documents import projects
+from phasegate.apps.documents.building import build_flow
+from phasegate.apps.documents.projects import Document, Waiting
+from phasegate.apps.documents.studio import Studio, open_engine
+from phasegate.cli import output
+from phasegate.cli.session import Session
+from phasegate.core import facts as f
+from phasegate.database import check_prepared
+
+Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The name of the project.")]
+WorkflowName = Annotated[
+    str | None, typer.Option("--workflow", metavar="ID", help="Which workflow, when the project follows several.")
+]
+By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", metavar="PROVIDER:NAME", help="The model; several are tried in their order."),
+]
+Replayed = Annotated[
+    str | None, typer.Option("--replay", metavar="FOLDER", help="Recorded answers, to use instead of a model.")
+]
+Stay = Annotated[bool, typer.Option("--stay", help="Record it, and do not go on working.")]
+
+#: Seconds between two looks at what has happened.
+LOOK = 0.2
+
+
+@contextmanager
+def opened(session: Session, project: str, workflow: str | None, **given: Any) -> Iterator[tuple[Engine, Run]]:
+    """An engine that knows the project's flow, and its run; ``given`` are options of the studio."""
+    check_prepared(session.address)
+    with open_engine(session.address, session.tenant) as engine:
+        run = projects.find_project(engine, project, workflow)
+        studio = Studio.of(run).with_options(**given)
+        engine.registry.add(build_flow(projects.workflow_of(run), studio.executor()))
+        yield engine, run
+
+
+@contextmanager
+def looked_at(session: Session, project: str, workflow: str | None) -> Iterator[tuple[Engine, Run]]:
+    """An engine to look at a project with."""
+    with session.engine() as engine:
+        yield engine, projects.find_project(engine, project, workflow)
+
+
+def work(engine: Engine, run: Run, *, quiet: bool) -> Run:
+    """Do what can be done now, telling of every document; the run as it is then."""
+    failed: list[BaseException] = []
+
+    def drain() -> None:
+        try:
+            engine.drain()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=drain, name="phasegate-documents")
+    position = 0 if quiet else max((c.position for c in engine.watch()), default=0)
+    thread.start()
+    while thread.is_alive():
+        thread.join(LOOK)
+        position = position if quiet else _tell(engine, run, position)
+    if failed:
+        raise failed[0]
+    if not quiet:
+        _tell(engine, run, position)
+    return engine.get(run.id)
+
+
+def _tell(engine: Engine, run: Run, position: int) -> int:
+    workflow = projects.workflow_of(run)
+    for commit in engine.watch(position):
+        position = commit.position
+        for fact in commit.facts if commit.run_id == run.id else ():
+            step = workflow.get_step(getattr(fact, "phase", ""))
+            place = "/".join(getattr(fact, "scope", ()))
+            if step is None or not step.is_production:
+                continue
+            name = projects.named(step.produces or "", place)
+            if isinstance(fact, f.AttemptSucceeded):
+                output.write(f"{name}: {'written' if fact.outcome == 'done' else 'not fit, asked again'}")
+            elif isinstance(fact, f.AttemptFailed):
+                output.write(f"{name}: {fact.message}")
+    return position
+
+
+def report(session: Session, engine: Engine, run: Run) -> None:
+    """Where the project stands, and what a person can do next. Ends the command with 1 when the run has failed."""
+    found = projects.documents(engine, run)
+    waiting = projects.waiting(run, projects.workflow_of(run))
+    data = {
+        "project": run.subject.id, "workflow": run.flow, "run": run.id, "status": run.status, "reason": run.reason,
+        "documents": [described(each) for each in found if each.latest], "waiting": waiting,
+    }  # fmt: skip
+    rows = [(each.name, each.version, each.row["attempts"], _accepted(each, waiting)) for each in found if each.latest]
+    table = output.Table(("document", "version", "answers", "accepted by"), rows)
+    said = f"{run.subject.id}: {run.status.value}" + (f" ({run.reason})" if run.reason else "")
+    session.answer(data, *([table] if rows else []), said, *(next_step(run, each) for each in waiting))
+    if run.status is RunStatus.FAILED:
+        raise typer.Exit(1)
+
+
+def _accepted(document: Document, waiting: list[Waiting]) -> str:
+    if any((each.step, each.scope) == (document.step, document.scope) for each in waiting if each.kind == "acceptance"):
+        return "waiting"
+    return ", ".join(document.accepted_by)
+
+
+def described(document: Document) -> dict[str, Any]:
+    """A document as JSON for programs, without its content."""
+    return {
+        "document": document.name, "type": document.doc_type, "path": document.path, "version": document.version,
+        "sha256": document.sha256, "latest": document.latest, "accepted_by": document.accepted_by, "step": document.step,
+        "model": document.row["model"], "attempts": document.row["attempts"], "produced_at": document.row["produced_at"],
+        "role_sha256": document.row["role_sha256"], "task_sha256": document.row["task_sha256"],
+        "prompt_sha256": document.row["prompt_sha256"],
+    }  # fmt: skip
+
+
+def next_step(run: Run, waiting: Waiting) -> str:
+    """What to type."""
+    project, name = shlex.quote(run.subject.id), shlex.quote(waiting.name)
+    if waiting.kind == "acceptance":
+        role = f" --role {waiting.roles[0]}" if waiting.roles else ""
+        return (
+            f"{waiting.name} waits to be accepted: phasegate documents show {project} {name}\n"
+            f"    phasegate documents accept {project} {name} --by NAME{role}"
+        )
+    lines = [f"{waiting.step} has questions:"]
+    lines += [f"    {each.get('id') or each.get('question_id')}: {_text(each)}" for each in waiting.questions]
+    lines.append(f"    phasegate documents answer {project} {shlex.quote(waiting.step)} --by NAME --answers '{{...}}'")
+    return "\n".join(lines)
+
+
+def _text(question: Any) -> str:
+    return str(question.get("text") or question.get("question"))
+
+
+def wait_a_moment() -> None:
+    """Between two looks at a run that others move."""
+    time.sleep(LOOK)

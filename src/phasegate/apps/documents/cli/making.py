@@ -1,0 +1,100 @@
+"""Commands that make documents: run a definition, check one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from phasegate import Engine
+from phasegate.apps.documents import projects, studio
+from phasegate.apps.documents.building import build_flow
+from phasegate.apps.documents.cli import talking
+from phasegate.apps.documents.cli.common import Models, Replayed, report, work
+from phasegate.apps.documents.loader import WorkflowLoader
+from phasegate.apps.documents.studio import Studio
+from phasegate.cli.session import Session
+from phasegate.errors import InputError
+
+Definition = Annotated[Path, typer.Argument(metavar="DEFINITION", help="The file with the workflow's definition.")]
+
+
+def run(
+    session: Session,
+    definition: Definition,
+    *,
+    project: Annotated[str, typer.Option("--project", metavar="NAME", help="The project whose documents are made.")],
+    model: Models = None,
+    replay: Replayed = None,
+    record: Annotated[
+        str | None, typer.Option("--record", metavar="FOLDER", help="Keep the model's answers there, for --replay.")
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", metavar="FOLDER", help="The prompts; else prompts beside the definition."),
+    ] = None,
+    document: Annotated[
+        list[str] | None, typer.Option("--document", metavar="TYPE=FILE", help="A document that is there already.")
+    ] = None,
+    prices: Annotated[
+        str | None, typer.Option("--prices", metavar="FILE", help="Prices per million tokens (TOML or JSON).")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Ask here what a person has to decide.")
+    ] = False,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides, with --interactive.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Begin anew when the project has ended.")] = False,
+) -> None:
+    """Make a project's documents, as far as they can be made without a person; go on where it stood."""
+    read = studio.read_definition(definition)
+    place = Studio(
+        str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), _folder(replay), _folder(record),
+        _folder(prices),
+    )  # fmt: skip
+    given = dict(_given(each) for each in document or ())
+    with studio.open_engine(session.address, session.tenant) as engine:
+        begun = studio.start(
+            engine, read, project, _remembered(engine, read, project, place), given, again=again, by=by
+        )
+        engine.registry.add(build_flow(projects.workflow_of(begun), place.with_options().executor()))
+        moved = work(engine, begun, quiet=session.json)
+        if interactive:
+            moved = talking.until_done(session, engine, moved, by)
+        report(session, engine, moved)
+
+
+def _remembered(engine: Engine, definition: dict[str, Any], project: str, place: Studio) -> Studio:
+    """The studio with which the project is begun; one that was begun before goes on with what it remembers where nothing
+    is given now."""
+    found = engine.find(definition["workflow_id"], subject=projects.subject(project), limit=1)
+    if not found or found[0].input is None:
+        return place
+    before = Studio.of(found[0])
+    return before.with_options(
+        prompts=place.prompts, models=place.models, replay=place.replay, record=place.record, prices=place.prices
+    )
+
+
+def _given(text: str) -> tuple[str, Any]:
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise InputError(f"a document is given as TYPE=FILE, not {text!r}")
+    try:
+        return name, json.loads(Path(file).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as JSON: {error}") from None
+
+
+def _folder(path: str | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def validate(session: Session, definition: Definition) -> None:
+    """Check a definition: every problem with its place, and what is only strange."""
+    loaded = WorkflowLoader().load_checked(definition)
+    steps = len(loaded.workflow.get_production_steps())
+    data = {"workflow": loaded.workflow.workflow_id, "warnings": [str(each) for each in loaded.warnings]}
+    said = f"{definition} is a workflow: {loaded.workflow.name}, {steps} documents"
+    session.answer(data, said, *(f"warning: {each}" for each in loaded.warnings))

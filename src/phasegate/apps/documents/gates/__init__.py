@@ -1,0 +1,1 @@
+"""What stands between an answer and its use: questions to a person, mechanical checks, acceptance by a person."""

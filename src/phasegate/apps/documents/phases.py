@@ -1,0 +1,177 @@
+"""The functions behind a workflow's phases: produce a document, list the items of a collection.
+
+A function asks the model once. What it came to is what the phase gives: the document; or, with the outcome ``unfit``, the state
+of the step, with which the phase is done again; or questions, with the state beside them. So every answer of the model is on
+disk before the next one is asked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from phasegate import Context, Fatal, Outcome
+from phasegate.apps.documents.digests import digest
+from phasegate.apps.documents.errors import ClarificationError, WorkflowError
+from phasegate.apps.documents.flow import UNFIT, attempts_of
+from phasegate.apps.documents.iteration import as_entity, item_key
+from phasegate.apps.documents.models import WorkflowStep
+from phasegate.apps.documents.prompting import Revision
+from phasegate.apps.documents.run_documents import Layout, RunDocuments
+from phasegate.apps.documents.statements import LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
+from phasegate.apps.documents.step_executor import ExecutionResult, Place, StepExecutor
+from phasegate.apps.documents.step_state import LLMCall, StepState, StepStatus
+from phasegate.llm import LLMError
+
+#: Characters of an answer that are kept when it is not fit: enough to see what was wrong.
+KEPT = 100_000
+#: Items an iteration goes through when the step does not say ``max_items``: more are rather a mistake of the model.
+MOST_ITEMS = 200
+
+
+class Produce:
+    """Produces the document of one step."""
+
+    def __init__(self, layout: Layout, step: WorkflowStep, executor: StepExecutor) -> None:
+        self._layout, self._step, self._executor = layout, step, executor
+
+    async def __call__(self, context: Context) -> Any:
+        """The document; or ``Outcome("unfit")``, or questions. Raises ``Fatal`` when another attempt is of no use."""
+        documents = RunDocuments(self._layout, context, self._step)
+        state, revision = self._state(context)
+        ids = list(documents.ids.values())
+        place = Place(self._step, self._layout.workflow, documents, ids[-1] if ids else None, documents.ids)
+        try:
+            result = await self._executor.attempt(place, state, revision)
+        except LLMError as error:
+            if error.retryable:
+                raise
+            raise Fatal(f"{error}" + (f" ({error.hint})" if error.hint else "")) from None
+        return self._ending(context, result, documents, revision)
+
+    def _state(self, context: Context) -> tuple[StepState, Revision | None]:
+        """The state the step goes on from, and the revision it is about: what the last attempt left behind."""
+        sent_back: Mapping[str, Any] = context.feedback if isinstance(context.feedback, Mapping) else {}
+        left = context.questions if context.answers is not None else sent_back.get(UNFIT)
+        if left is not None:
+            state = StepState.from_dict(left["state"])
+            revision = Revision(**left["revision"]) if left["revision"] else None
+            if context.answers is not None:
+                self._take_answers(state, context.answers)
+            return state, revision
+        state = StepState(self._step.step_id, max_attempts=attempts_of(self._step))
+        if "outcome" in sent_back:  # a person rejected it
+            rows = context.read(LAST_OUTPUT, _where(context))
+            rejected = orjson.loads(rows[0]["body"]) if rows else None
+            return state, Revision(rejected, sent_back.get("comment", ""), ", ".join(sent_back.get("by", ())))
+        return state, None
+
+    def _take_answers(self, state: StepState, answers: Any) -> None:
+        if state.status is StepStatus.CLARIFYING:
+            try:
+                self._executor.give_answers(state, answers)
+            except ClarificationError as error:
+                raise Fatal(f"the answers do not fit the questions: {error}") from None
+
+    def _ending(
+        self, context: Context, result: ExecutionResult, documents: RunDocuments, revision: Revision | None
+    ) -> Any:
+        state = result.state
+        if state.status is StepStatus.FAILED:
+            raise Fatal(state.error or "the step failed")
+        if state.status is StepStatus.COMPLETED:
+            self._record(context, state, documents)
+            return state.output_document
+        told = _shortened(state)
+        left = {"state": told, "revision": _told(revision)}
+        if state.status is StepStatus.CLARIFYING:
+            return context.ask({"questions": told["clarification_questions"], **left})
+        return Outcome(UNFIT, {UNFIT: left})
+
+    def _record(self, context: Context, state: StepState, documents: RunDocuments) -> None:
+        """Write down the document and everything the model was asked for it."""
+        common = {
+            "run_id": context.run.id, "step": context.phase, "scope": _scope(context), "tenant": context.tenant,
+            "workflow": context.run.flow, "project": context.subject.id,
+        }  # fmt: skip
+        warnings = [each.to_dict() for each in state.qa_result.findings] if state.qa_result else []
+        read = [self._layout.producer.get(each.doc_type or "") for each in self._step.inputs]
+        made_from = [[name, digest(context.inputs[name])] for name in read if name and context.inputs.get(name)]
+        hashes = state.prompt_hashes
+        context.write(
+            RECORD_DOCUMENT,
+            {
+                **common, "version": context.attempt, "doc_type": self._step.produces, "path": documents.path,
+                "sha256": digest(state.output_document), "role_sha256": hashes["role"], "task_sha256": hashes["task"],
+                "prompt_sha256": hashes["user"], "model": state.llm_calls[-1].model, "attempts": state.attempt,
+                "inputs": _text(made_from), "findings": _text(warnings), "produced_at": context.now(),
+            },
+        )  # fmt: skip
+        for number, call in enumerate(state.llm_calls, 1):
+            context.write(RECORD_CALL, {**common, "attempt": context.attempt, "number": number, **_row(call)})
+
+
+class ListItems:
+    """Lists the items of the collection that an iteration goes through."""
+
+    def __init__(self, layout: Layout, step: WorkflowStep) -> None:
+        self._layout, self._step = layout, step
+
+    def __call__(self, context: Context) -> list[dict[str, Any]]:
+        """The items in order, each with the id under which it is worked on. Raises ``Fatal`` when they cannot be used."""
+        over = self._step.iterate_over
+        assert over is not None
+        scope = self._layout.workflow.document_types[over.doc_type].scope
+        document = RunDocuments(self._layout, context, self._step).get_document(over.doc_type, scope)
+        if document is None:
+            raise Fatal(f"iteration source missing: there is no document {over.doc_type!r}")
+        items = document.get(over.collection_field) if isinstance(document, Mapping) else None
+        if not isinstance(items, list):
+            raise Fatal(f"iteration source missing: {over.doc_type!r} has no list {over.collection_field!r}")
+        most = int(self._step.extra.get("max_items", MOST_ITEMS))
+        if len(items) > most:
+            raise Fatal(f"{over.doc_type!r} has {len(items)} items, more than the {most} that this iteration may have")
+        try:
+            keys = [item_key(item, index, over.entity_type) for index, item in enumerate(items)]
+        except WorkflowError as error:
+            raise Fatal(f"an item of {over.doc_type!r} cannot be used: {error}") from None
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise Fatal(f"items of {over.doc_type!r} have the same id: {', '.join(twice)}")
+        return [{"id": key, "entity": as_entity(item)} for key, item in zip(keys, items, strict=True)]
+
+
+def _row(call: LLMCall) -> dict[str, Any]:
+    return {
+        "model": call.model, "prompt_tokens": call.tokens_in, "completion_tokens": call.tokens_out,
+        "cached_tokens": call.tokens_cached, "total_tokens": call.tokens_total, "estimated": call.estimated,
+        "cost": call.cost, "seconds": call.ms / 1000, "prompt_sha256": call.prompt_sha256, "at": call.at,
+    }  # fmt: skip
+
+
+def _shortened(state: StepState) -> dict[str, Any]:
+    told = state.to_dict()
+    if state.raw_llm_response is not None:
+        told["raw_llm_response"] = state.raw_llm_response[:KEPT]
+    return told
+
+
+def _told(revision: Revision | None) -> dict[str, Any] | None:
+    if revision is None:
+        return None
+    return {"document": revision.document, "comment": revision.comment, "decided_by": revision.decided_by}
+
+
+def _scope(context: Context) -> str:
+    return _text(list(context.scope))
+
+
+def _where(context: Context) -> dict[str, Any]:
+    return {"run": context.run.id, "step": context.phase, "scope": _scope(context)}
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()

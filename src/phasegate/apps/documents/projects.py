@@ -1,0 +1,201 @@
+"""A project's documents: which there are, which of them wait for a person, what came of them. Looking and deciding, on an engine.
+
+A project is the subject of a run. The definition it follows stands in the run's input: whoever has the database can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from phasegate import Engine, PhaseRun, PhaseStatus, Run, Subject
+from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, WorkflowError
+from phasegate.apps.documents.flow import gate_name
+from phasegate.apps.documents.gates.answers import validate_answers
+from phasegate.apps.documents.loader import WorkflowLoader
+from phasegate.apps.documents.models import Workflow, WorkflowStep
+from phasegate.apps.documents.run_documents import Layout
+from phasegate.apps.documents.statements import DOCUMENTS
+from phasegate.apps.documents.step_state import StepState
+from phasegate.core.run import Scope
+
+#: The kind of subject that a project is.
+KIND = "project"
+#: Where a run's input has the definition.
+DEFINITION = "workflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One version of a document. ``path`` is where it belongs, as in ``track=t1``; ``latest`` whether it is the one that
+    counts; ``accepted_by`` who accepted it, empty when nobody has or need."""
+
+    doc_type: str
+    path: str
+    step: str
+    scope: Scope
+    version: int
+    sha256: str
+    latest: bool
+    accepted_by: tuple[str, ...]
+    row: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``talk_list[track=t1]``."""
+        return named(self.doc_type, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a person has to do: accept a document (``shown`` is what the decision is bound to), or answer ``questions``."""
+
+    kind: str
+    step: str
+    scope: Scope
+    doc_type: str
+    path: str
+    roles: tuple[str, ...] = ()
+    shown: str | None = None
+    questions: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What people call it: ``talk_list[track=t1]``."""
+        return named(self.doc_type, self.path)
+
+
+def named(doc_type: str, path: str) -> str:
+    """The name of a document: its type, and where it belongs."""
+    return f"{doc_type}[{path}]" if path else doc_type
+
+
+def subject(project: str) -> Subject:
+    """What moves through the flow: the project."""
+    return Subject(KIND, project)
+
+
+def find_project(engine: Engine, project: str, workflow_id: str | None = None) -> Run:
+    """The latest run of a project. Raises ``WorkflowError`` when there is none, or there are several workflows."""
+    runs = engine.find(workflow_id, subject=subject(project))
+    flows = sorted({run.flow for run in runs})
+    if not runs:
+        raise WorkflowError(
+            f"there is no project {project!r}", hint="phasegate documents run DEFINITION --project NAME begins one"
+        )
+    if len(flows) > 1:
+        raise WorkflowError(
+            f"project {project!r} follows several workflows: {', '.join(flows)}", hint="name one: --workflow"
+        )
+    return engine.get(runs[0].id)
+
+
+def workflow_of(run: Run) -> Workflow:
+    """The definition that a run follows."""
+    given = run.input if isinstance(run.input, Mapping) else {}
+    if DEFINITION not in given:
+        raise WorkflowError(f"run {run.id} is none of a document workflow")
+    return WorkflowLoader().load_dict(given[DEFINITION])
+
+
+def documents(engine: Engine, run: Run) -> list[Document]:
+    """Every version of every document, in the order of the definition."""
+    order = {step.step_id: place for place, step in enumerate(workflow_of(run).walk())}
+    rows = engine.read(DOCUMENTS, {"run": run.id})
+    answers = engine.outputs(run.id)
+    found = [_document(run, row, answers) for row in rows]
+    return sorted(found, key=lambda each: (order.get(each.step, len(order)), each.scope, each.version))
+
+
+def _document(run: Run, row: Mapping[str, Any], answers: Mapping[str, Any]) -> Document:
+    scope = tuple(orjson.loads(row["scope"]))
+    now = run.at(row["step"], scope)
+    latest = now.version == row["version"]
+    decided = answers.get(gate_name(row["step"]))
+    decided = decided.get("/".join(scope)) if scope and isinstance(decided, Mapping) else decided
+    accepted = latest and isinstance(decided, Mapping) and decided.get("outcome") == "accepted"
+    by = tuple(decided["by"]) if accepted and decided else ()
+    return Document(row["doc_type"], row["path"], row["step"], scope, row["version"], row["sha256"], latest, by, row)
+
+
+def content(engine: Engine, run: Run, document: Document) -> Any:
+    """The document itself."""
+    from phasegate.apps.documents.statements import OUTPUT
+
+    place = {"run": run.id, "step": document.step, "scope": orjson.dumps(list(document.scope)).decode()}
+    return orjson.loads(engine.read(OUTPUT, {**place, "version": document.version})[0]["body"])
+
+
+def waiting(run: Run, workflow: Workflow) -> list[Waiting]:
+    """What persons have to do before the run goes on by itself, in the order of the definition."""
+    order = {step.step_id: place for place, step in enumerate(workflow.walk())}
+    found = list(_waiting(run, Layout(workflow)))
+    return sorted(found, key=lambda each: (order[each.step], each.scope))
+
+
+def _waiting(run: Run, layout: Layout) -> Iterator[Waiting]:
+    gates = {gate_name(step.step_id): step for step in layout.workflow.get_production_steps()}
+    for instance in run.phases.values():
+        if instance.status is not PhaseStatus.WAITING:
+            continue
+        if instance.phase in gates:
+            step = gates[instance.phase]
+            roles = tuple(layout.workflow.document_types[step.produces or ""].accepted_by)
+            yield Waiting("acceptance", *_placed(layout, step, instance), roles=roles, shown=instance.shown)
+        elif instance.asked:
+            asking = layout.workflow.get_step(instance.phase)
+            if asking is not None:
+                questions = tuple(instance.questions["questions"])
+                yield Waiting("clarification", *_placed(layout, asking, instance), questions=questions)
+
+
+def _placed(layout: Layout, step: WorkflowStep, instance: PhaseRun) -> tuple[str, Scope, str, str]:
+    ids = zip(layout.standing(step), instance.scope, strict=True)
+    return step.step_id, instance.scope, step.produces or "", "/".join(f"{scope}={key}" for scope, key in ids)
+
+
+def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
+    """The one of this kind that is meant: by its name, or without one the first.
+
+    Raises ``AcceptanceError`` or ``ClarificationError`` when nothing such waits.
+    """
+    error = AcceptanceError if kind == "acceptance" else ClarificationError
+    those = [each for each in found if each.kind == kind]
+    chosen = those if name is None else [each for each in those if name in (each.name, each.doc_type, each.step)]
+    if not chosen:
+        names = ", ".join(each.name for each in those)
+        raise error(f"{name or 'nothing'} waits for no {kind}", hint=f"waiting: {names}" if names else None)
+    if name is not None and len(chosen) > 1:
+        raise error(f"{name!r} is several: {', '.join(each.name for each in chosen)}", hint="name one of them in full")
+    return chosen[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a person decided on a document; ``seen`` says which state of it that was for the person."""
+
+    accepted: bool = field(kw_only=False)
+    by: str
+    role: str = ""
+    comment: str = ""
+    seen: str | None = None
+
+
+def decide(engine: Engine, run: Run, what: Waiting, verdict: Verdict) -> Run:
+    """Accept or reject a document: the state that the person saw, or without ``seen`` the one that is shown now.
+
+    Raises ``Stale`` when another state is shown by now, ``NotAllowed`` when the role may not decide.
+    """
+    return engine.decide(
+        run.id, gate_name(what.step), "accepted" if verdict.accepted else "rejected", by=verdict.by, role=verdict.role,
+        seen=verdict.seen or what.shown, comment=verdict.comment, scope=what.scope,
+    )  # fmt: skip
+
+
+def answer(engine: Engine, run: Run, what: Waiting, answers: Mapping[str, Any], *, by: str) -> Run:
+    """Answer a step's questions. Raises ``ClarificationError``, and changes nothing, when the answers do not fit."""
+    state = StepState.from_dict(run.at(what.step, what.scope).questions["state"])
+    return engine.answer(run.id, what.step, validate_answers(state.asked_questions(), answers), by=by, scope=what.scope)

@@ -1,0 +1,121 @@
+"""Where a project's documents are made: its definition, the folder of its prompts, and the model, as one run remembers them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from phasegate import Engine, Registry, Run
+from phasegate import database as databases
+from phasegate.apps.documents.building import build_flow
+from phasegate.apps.documents.errors import WorkflowError
+from phasegate.apps.documents.gates.clarification import ClarificationGate
+from phasegate.apps.documents.gates.qa import QAGate
+from phasegate.apps.documents.loader import WorkflowLoader
+from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
+from phasegate.apps.documents.prompts import PromptLoader
+from phasegate.apps.documents.run_documents import GIVEN
+from phasegate.apps.documents.step_executor import StepExecutor
+from phasegate.apps.documents.tables import SCHEMA, metadata
+from phasegate.llm import Client, Prices, open_client
+
+#: Answers a step may ask for at most, whatever it says itself.
+MOST_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What the steps of a project need beside the database. Paths are absolute, so that any later call finds them.
+
+    ``models`` are tried in their order; ``replay`` is a folder of recorded answers to use instead, ``record`` one to fill.
+    """
+
+    prompts: str
+    models: tuple[str, ...] = ()
+    replay: str | None = None
+    record: str | None = None
+    prices: str | None = None
+
+    def client(self) -> Client:
+        """The model. Raises ``WorkflowError`` when none is named."""
+        if not self.models and self.replay is None:
+            raise WorkflowError(
+                "no model is named", hint="--model provider:name, or --replay FOLDER with recorded answers"
+            )
+        return open_client(self.models or ("replay",), record=self.record, replay=self.replay)
+
+    def executor(self) -> StepExecutor:
+        """What executes the steps."""
+        prices = Prices.load(self.prices) if self.prices else None
+        prompts = Path(self.prompts)
+        return StepExecutor(
+            PromptLoader(prompts), ClarificationGate(), QAGate(prompts.parent / "schemas"), self.client(), MOST_ATTEMPTS,
+            prices=prices,
+        )  # fmt: skip
+
+    def with_options(self, **given: Any) -> Studio:
+        """This one with what was given this time."""
+        return replace(self, **{name: value for name, value in given.items() if value})
+
+    def told(self) -> dict[str, Any]:
+        """What a run's input remembers of it; a recording is of one call only."""
+        return {"prompts": self.prompts, "models": list(self.models), "replay": self.replay, "prices": self.prices}
+
+    @classmethod
+    def of(cls, run: Run) -> Studio:
+        """The one that a run remembers."""
+        told = run.input["studio"]
+        return cls(told["prompts"], tuple(told["models"]), told["replay"], None, told["prices"])
+
+
+def read_definition(path: Path) -> dict[str, Any]:
+    """The definition in a file, checked. Raises ``WorkflowLoadError`` with every problem."""
+    WorkflowLoader().load(path)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
+    return found
+
+
+def start(
+    engine: Engine, definition: Mapping[str, Any], project: str, studio: Studio, documents: Mapping[str, Any] | None = None,
+    *, again: bool = False, by: str = "",
+) -> Run:  # fmt: skip
+    """The run of a project, begun when there is none. Raises ``WorkflowError`` when it follows another definition."""
+    workflow = WorkflowLoader().load_dict(dict(definition))
+    unknown = sorted(set(documents or ()) - set(workflow.document_types))
+    if unknown:
+        raise WorkflowError(f"the workflow has no document type {', '.join(unknown)}")
+    flow = build_flow(workflow, studio.executor())
+    given = {DEFINITION: definition, GIVEN: dict(documents or {}), "studio": studio.told()}
+    run = engine.start(flow, subject(project), input=given, again=again, by=by)
+    if run.version != flow.version:
+        raise WorkflowError(
+            f"project {project!r} follows another revision of {workflow.workflow_id!r}",
+            hint="--again begins it anew with this one once it has ended; phasegate cancel ends it",
+        )
+    return run
+
+
+def open_engine(
+    database: str | None, tenant: str | None, runs: Sequence[tuple[Mapping[str, Any], Studio]] = ()
+) -> Engine:
+    """An engine that knows the flows of these definitions, on a database in which the tables of documents exist then."""
+    registry = Registry(schemas=[SCHEMA])
+    for definition, studio in runs:
+        registry.add(build_flow(WorkflowLoader().load_dict(dict(definition)), studio.executor()))
+    engine = Engine(databases.address(database), registry, tenant=tenant)
+    try:
+        engine.create_tables(metadata)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def definition_of(run: Run) -> dict[str, Any]:
+    """The definition that a run follows, as JSON. Raises ``WorkflowError`` when it is none of a document workflow."""
+    workflow_of(run)
+    found: dict[str, Any] = run.input[DEFINITION]
+    return found

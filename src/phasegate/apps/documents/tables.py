@@ -1,0 +1,74 @@
+"""The tables of the documents application: which documents there are, how each came about, and what the model was asked.
+
+The documents themselves are outputs of the engine, under the same run, step, scope and version. Rows are written in the commit
+that completes the step. On PostgreSQL the tables lie in the schema ``documents``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from phasegate.sqltypes import UtcTime
+
+SCHEMA = "documents"
+
+metadata = sa.MetaData()
+
+
+def _table(name: str, *columns: Any) -> sa.Table:
+    return sa.Table(
+        name, metadata,
+        sa.Column("run_id", sa.String, primary_key=True),
+        sa.Column("step", sa.String, primary_key=True),
+        sa.Column("scope", sa.Text, primary_key=True),
+        *columns,
+        info={"schema": SCHEMA},
+    )  # fmt: skip
+
+
+#: One row per version of a document. ``scope`` is the JSON list of the items it belongs to, ``path`` the same for people
+#: (``track=t1/talk=k2``), ``version`` that of the output; ``attempts`` how many answers it took; ``inputs`` the JSON list of what
+#: it was made from, as ``[step, sha256]``; ``findings`` the warnings it passed with.
+document_versions = _table(
+    "document_versions",
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False),
+    sa.Column("workflow", sa.String, nullable=False),
+    sa.Column("project", sa.String, nullable=False),
+    sa.Column("doc_type", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("role_sha256", sa.String, nullable=False),
+    sa.Column("task_sha256", sa.String, nullable=False),
+    sa.Column("prompt_sha256", sa.String, nullable=False),
+    sa.Column("model", sa.String),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("inputs", sa.Text, nullable=False),
+    sa.Column("findings", sa.Text, nullable=False),
+    sa.Column("produced_at", UtcTime, nullable=False),
+)
+sa.Index("ix_document_versions_project", document_versions.c.tenant, document_versions.c.project)
+
+#: One row per answer of a model. ``attempt`` is that of the phase whose commit wrote the row; ``number`` counts those of
+#: the step in its present round.
+document_calls = _table(
+    "document_calls",
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False),
+    sa.Column("workflow", sa.String, nullable=False),
+    sa.Column("project", sa.String, nullable=False),
+    sa.Column("model", sa.String),
+    sa.Column("prompt_tokens", sa.Integer),
+    sa.Column("completion_tokens", sa.Integer),
+    sa.Column("cached_tokens", sa.Integer),
+    sa.Column("total_tokens", sa.Integer),
+    sa.Column("estimated", sa.Boolean, nullable=False),
+    sa.Column("cost", sa.Double),
+    sa.Column("seconds", sa.Double),
+    sa.Column("prompt_sha256", sa.String, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+)
+sa.Index("ix_document_calls_project", document_calls.c.tenant, document_calls.c.project)
