@@ -14,6 +14,8 @@ import orjson
 
 #: Headings below this level are written in bold: Markdown has no more.
 DEEPEST = 6
+#: Fields that come first: stored documents have their fields in the order of the alphabet.
+FIRST = ("title", "name", "id")
 
 
 def as_json(value: Any) -> str:
@@ -28,7 +30,7 @@ def as_markdown(value: Any, title: str) -> str:
 
 def _lines(value: Any, level: int) -> Iterator[str]:
     if isinstance(value, Mapping):
-        for name, each in value.items():
+        for name, each in sorted(value.items(), key=lambda field: FIRST.index(field[0]) if field[0] in FIRST else 99):
             if isinstance(each, Mapping | list) and each:
                 heading = _readable(name)
                 yield f"{'#' * level} {heading}" if level <= DEEPEST else f"**{heading}**"

@@ -102,12 +102,34 @@ def workflow_of(run: Run) -> Workflow:
 
 
 def documents(engine: Engine, run: Run) -> list[Document]:
-    """Every version of every document, in the order of the definition."""
-    order = {step.step_id: place for place, step in enumerate(workflow_of(run).walk())}
+    """Every version of every document, in the order of the definition and of the items."""
+    order = _Order(run, Layout(workflow_of(run)))
     rows = engine.read(DOCUMENTS, {"run": run.id})
     answers = engine.outputs(run.id)
     found = [_document(run, row, answers) for row in rows]
-    return sorted(found, key=lambda each: (order.get(each.step, len(order)), each.scope, each.version))
+    return sorted(found, key=lambda each: (*order.of(each.step, each.scope), each.version))
+
+
+class _Order:
+    """The order of a run's documents: that of the definition, and in it that of the items of each collection."""
+
+    def __init__(self, run: Run, layout: Layout) -> None:
+        self._run, self._layout = run, layout
+        self._steps = {step.step_id: place for place, step in enumerate(layout.workflow.walk())}
+        self._items: dict[tuple[str, Scope], dict[str, int]] = {}
+
+    def of(self, name: str, scope: Scope) -> tuple[int, tuple[int, ...]]:
+        """Something to sort by."""
+        step = self._layout.workflow.get_step(name)
+        listers = [self._layout.lister[each] for each in self._layout.standing(step)] if step is not None else []
+        places = tuple(self._place(lister, scope[:depth], scope[depth]) for depth, lister in enumerate(listers))
+        return self._steps.get(name, len(self._steps)), places
+
+    def _place(self, lister: str, prefix: Scope, key: str) -> int:
+        place = (lister, prefix)
+        if place not in self._items:
+            self._items[place] = {item: n for n, item in enumerate(self._run.at(*place).items or ())}
+        return self._items[place].get(key, -1)
 
 
 def _document(run: Run, row: Mapping[str, Any], answers: Mapping[str, Any]) -> Document:
@@ -131,9 +153,9 @@ def content(engine: Engine, run: Run, document: Document) -> Any:
 
 def waiting(run: Run, workflow: Workflow) -> list[Waiting]:
     """What persons have to do before the run goes on by itself, in the order of the definition."""
-    order = {step.step_id: place for place, step in enumerate(workflow.walk())}
-    found = list(_waiting(run, Layout(workflow)))
-    return sorted(found, key=lambda each: (order[each.step], each.scope))
+    layout = Layout(workflow)
+    order = _Order(run, layout)
+    return sorted(_waiting(run, layout), key=lambda each: order.of(each.step, each.scope))
 
 
 def _waiting(run: Run, layout: Layout) -> Iterator[Waiting]:
@@ -153,8 +175,7 @@ def _waiting(run: Run, layout: Layout) -> Iterator[Waiting]:
 
 
 def _placed(layout: Layout, step: WorkflowStep, instance: PhaseRun) -> tuple[str, Scope, str, str]:
-    ids = zip(layout.standing(step), instance.scope, strict=True)
-    return step.step_id, instance.scope, step.produces or "", "/".join(f"{scope}={key}" for scope, key in ids)
+    return step.step_id, instance.scope, step.produces or "", layout.path(step, instance.scope)
 
 
 def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
@@ -167,7 +188,8 @@ def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
     chosen = those if name is None else [each for each in those if name in (each.name, each.doc_type, each.step)]
     if not chosen:
         names = ", ".join(each.name for each in those)
-        raise error(f"{name or 'nothing'} waits for no {kind}", hint=f"waiting: {names}" if names else None)
+        said = f"{name} does not wait for {kind}" if name else f"nothing waits for {kind}"
+        raise error(said, hint=f"waiting: {names}" if names else None)
     if name is not None and len(chosen) > 1:
         raise error(f"{name!r} is several: {', '.join(each.name for each in chosen)}", hint="name one of them in full")
     return chosen[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from phasegate import Context
 from phasegate.apps.documents.models import Workflow, WorkflowStep
+from phasegate.core.run import Scope
 
 #: Where a run's input has the documents that were there before it began, by type.
 GIVEN = "documents"
@@ -34,6 +35,10 @@ class Layout:
         """The scopes whose instances a step stands in, the outermost first."""
         chain = self.chain(step.scope)
         return chain[:-1] if step.is_iteration else chain
+
+    def path(self, step: WorkflowStep, scope: Scope) -> str:
+        """Where an instance of a step stands, as in ``track=t1/talk=k2``; empty at the root."""
+        return "/".join(f"{name}={key}" for name, key in zip(self.standing(step), scope, strict=True))
 
 
 class RunDocuments:

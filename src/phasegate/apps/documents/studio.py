@@ -47,13 +47,13 @@ class Studio:
             )
         return open_client(self.models or ("replay",), record=self.record, replay=self.replay)
 
-    def executor(self) -> StepExecutor:
-        """What executes the steps."""
+    def executor(self, client: Client | None = None) -> StepExecutor:
+        """What executes the steps, with a client of the caller's own if there is one."""
         prices = Prices.load(self.prices) if self.prices else None
         prompts = Path(self.prompts)
         return StepExecutor(
-            PromptLoader(prompts), ClarificationGate(), QAGate(prompts.parent / "schemas"), self.client(), MOST_ATTEMPTS,
-            prices=prices,
+            PromptLoader(prompts), ClarificationGate(), QAGate(prompts.parent / "schemas"), client or self.client(),
+            MOST_ATTEMPTS, prices=prices,
         )  # fmt: skip
 
     def with_options(self, **given: Any) -> Studio:
@@ -80,14 +80,17 @@ def read_definition(path: Path) -> dict[str, Any]:
 
 def start(
     engine: Engine, definition: Mapping[str, Any], project: str, studio: Studio, documents: Mapping[str, Any] | None = None,
-    *, again: bool = False, by: str = "",
+    *, again: bool = False, by: str = "", executor: StepExecutor | None = None,
 ) -> Run:  # fmt: skip
-    """The run of a project, begun when there is none. Raises ``WorkflowError`` when it follows another definition."""
+    """The run of a project, begun when there is none; ``executor`` stands in for the studio's own.
+
+    Raises ``WorkflowError`` when the project follows another definition.
+    """
     workflow = WorkflowLoader().load_dict(dict(definition))
     unknown = sorted(set(documents or ()) - set(workflow.document_types))
     if unknown:
         raise WorkflowError(f"the workflow has no document type {', '.join(unknown)}")
-    flow = build_flow(workflow, studio.executor())
+    flow = build_flow(workflow, executor or studio.executor())
     given = {DEFINITION: definition, GIVEN: dict(documents or {}), "studio": studio.told()}
     run = engine.start(flow, subject(project), input=given, again=again, by=by)
     if run.version != flow.version:

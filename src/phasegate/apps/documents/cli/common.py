@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from phasegate import Engine, Run, RunStatus
 from phasegate.apps.documents import projects
 from phasegate.apps.documents.building import build_flow
 from phasegate.apps.documents.projects import Document, Waiting
+from phasegate.apps.documents.run_documents import Layout
 from phasegate.apps.documents.studio import Studio, open_engine
 from phasegate.cli import output
 from phasegate.cli.session import Session
@@ -81,15 +81,14 @@ def work(engine: Engine, run: Run, *, quiet: bool) -> Run:
 
 
 def _tell(engine: Engine, run: Run, position: int) -> int:
-    workflow = projects.workflow_of(run)
+    layout = Layout(projects.workflow_of(run))
     for commit in engine.watch(position):
         position = commit.position
         for fact in commit.facts if commit.run_id == run.id else ():
-            step = workflow.get_step(getattr(fact, "phase", ""))
-            place = "/".join(getattr(fact, "scope", ()))
+            step = layout.workflow.get_step(getattr(fact, "phase", ""))
             if step is None or not step.is_production:
                 continue
-            name = projects.named(step.produces or "", place)
+            name = projects.named(step.produces or "", layout.path(step, getattr(fact, "scope", ())))
             if isinstance(fact, f.AttemptSucceeded):
                 output.write(f"{name}: {'written' if fact.outcome == 'done' else 'not fit, asked again'}")
             elif isinstance(fact, f.AttemptFailed):
@@ -147,8 +146,3 @@ def next_step(run: Run, waiting: Waiting) -> str:
 
 def _text(question: Any) -> str:
     return str(question.get("text") or question.get("question"))
-
-
-def wait_a_moment() -> None:
-    """Between two looks at a run that others move."""
-    time.sleep(LOOK)

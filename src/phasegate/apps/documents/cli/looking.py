@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from phasegate import Run
 from phasegate.apps.documents import exporting, projects
 from phasegate.apps.documents.cli.common import Project, WorkflowName, described, looked_at, report
 from phasegate.apps.documents.errors import WorkflowError
@@ -44,7 +45,7 @@ def show(
             (w for w in projects.waiting(run, projects.workflow_of(run)) if w.name == found.name and w.shown), None
         )
         data = {**described(found), "content": value, "seen": gate.shown if gate else None}
-        text = exporting.as_markdown(value, found.name) if format == "md" else exporting.as_json(value)
+        text = _as_text(run, found, value, format)
         session.answer(data, text.rstrip("\n"), *([f"seen: {gate.shown}"] if gate else []))
 
 
@@ -85,12 +86,19 @@ def export(
         written = []
         for each in (found for found in projects.documents(engine, run) if found.latest):
             value = projects.content(engine, run, each)
-            text = exporting.as_markdown(value, each.name) if format == "md" else exporting.as_json(value)
+            text = _as_text(run, each, value, format)
             try:
                 written.append(exporting.write(to, exporting.file_name(each.doc_type, each.path, format), text))
             except OSError as error:
                 raise WorkflowError(f"{to} cannot be written: {error.strerror}") from None
         session.answer({"files": written}, *(str(each) for each in written), f"{len(written)} documents written")
+
+
+def _as_text(run: Run, document: Document, value: Any, form: str) -> str:
+    if form == "json":
+        return exporting.as_json(value)
+    kind = projects.workflow_of(run).document_types[document.doc_type].name
+    return exporting.as_markdown(value, f"{kind} ({document.path})" if document.path else kind)
 
 
 def stale(session: Session, project: Project, workflow: WorkflowName = None) -> None:

@@ -10,7 +10,6 @@ import typer
 
 from phasegate import Engine
 from phasegate.apps.documents import projects, studio
-from phasegate.apps.documents.building import build_flow
 from phasegate.apps.documents.cli import talking
 from phasegate.apps.documents.cli.common import Models, Replayed, report, work
 from phasegate.apps.documents.loader import WorkflowLoader
@@ -58,7 +57,6 @@ def run(
         begun = studio.start(
             engine, read, project, _remembered(engine, read, project, place), given, again=again, by=by
         )
-        engine.registry.add(build_flow(projects.workflow_of(begun), place.with_options().executor()))
         moved = work(engine, begun, quiet=session.json)
         if interactive:
             moved = talking.until_done(session, engine, moved, by)
