@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from phasegate.apps.documents.models import InputReference, Workflow, WorkflowStep
+from phasegate.apps.documents.scope_paths import ScopePath
 from phasegate.core.flow import Flow, Gate, Phase, Retry
 from phasegate.core.run import Scope
 from phasegate.llm import LLMError
@@ -20,10 +21,14 @@ from phasegate.llm import LLMError
 ATTEMPTS = 3
 #: How often a rejected document is revised.
 REVISIONS = 3
+#: Items an iteration goes through when the step does not say ``max_items``: more are rather a mistake of the model.
+MOST_ITEMS = 200
 #: The outcome of a step whose answer is not fit.
 UNFIT = "unfit"
 #: Waits, in seconds, between attempts in which the model could not be reached; the client has tried for a while by then.
 UNREACHED = Retry(attempts=5, base=15, cap=300, retry_on=(LLMError,))
+
+_ACCEPTANCE = ".acceptance"  # no step can be called so: their ids have no dots
 
 #: Makes the function of a step's phase.
 Maker = Callable[[WorkflowStep], Callable[..., Any]]
@@ -31,7 +36,12 @@ Maker = Callable[[WorkflowStep], Callable[..., Any]]
 
 def gate_name(step_id: str) -> str:
     """The phase in which the document of a step is accepted."""
-    return f"{step_id}.acceptance"
+    return f"{step_id}{_ACCEPTANCE}"
+
+
+def is_gate(phase: str) -> bool:
+    """Whether a phase is one in which a document is accepted."""
+    return phase.endswith(_ACCEPTANCE)
 
 
 def flow_of(workflow: Workflow, version: int, make: Maker) -> Flow:
@@ -52,8 +62,12 @@ def attempts_of(step: WorkflowStep) -> int:
 def instance_key(workflow: Workflow, flow: Flow, phase: str, scope: Scope) -> str:
     """What one instance of a step is called: ``brief`` at the root, ``write[track=t1/talk=k2]`` below."""
     levels = [step for name in flow.levels[phase] if (step := workflow.get_step(name)) is not None]
-    chain = "/".join(f"{step.scope}={key}" for step, key in zip(levels, scope, strict=True))
-    return f"{phase}[{chain}]" if chain else phase
+    return named(phase, ScopePath(tuple((step.scope, key) for step, key in zip(levels, scope, strict=True))))
+
+
+def named(step_id: str, path: ScopePath) -> str:
+    """What the instance of a step at this place is called; ids that look like part of a name are encoded in it."""
+    return f"{step_id}[{path}]" if path.parts else step_id
 
 
 class _Building:

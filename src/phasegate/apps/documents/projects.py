@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from phasegate import Engine, PhaseRun, PhaseStatus, Run, Subject
+from phasegate import Engine, PhaseRun, PhaseStatus, Run, RunStatus, Subject
 from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, WorkflowError
-from phasegate.apps.documents.flow import gate_name
+from phasegate.apps.documents.flow import gate_name, is_gate
 from phasegate.apps.documents.gates.answers import validate_answers
 from phasegate.apps.documents.loader import WorkflowLoader
 from phasegate.apps.documents.models import Workflow, WorkflowStep
@@ -193,6 +193,12 @@ def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
     if name is not None and len(chosen) > 1:
         raise error(f"{name!r} is several: {', '.join(each.name for each in chosen)}", hint="name one of them in full")
     return chosen[0]
+
+
+def may_be_retried(run: Run) -> bool:
+    """Whether the run ended because a step failed, and not because a person wanted it to end."""
+    failed = [each for each in run.phases.values() if each.status is PhaseStatus.FAILED]
+    return run.status is RunStatus.FAILED and bool(failed) and not any(is_gate(each.phase) for each in failed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

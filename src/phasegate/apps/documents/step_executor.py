@@ -7,7 +7,7 @@ on. So whoever keeps the state loses nothing when the process dies, and asks not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,16 +76,16 @@ class StepExecutor:
         self, step: WorkflowStep, workflow: Workflow, store: DocumentStore, state: StepState,
         scope_id: str | None = None, parent_scope_ids: Mapping[str, str] | None = None,
     ) -> ExecutionResult:  # fmt: skip
-        """Ask until the document is fit, the model has questions, or the attempts are used up; it never raises for these.
+        """Ask until the document is fit, the model has questions, or the attempts are used up.
 
-        Nothing is asked when a prompt or a required input is missing: the state is failed then.
+        Nothing is asked when a prompt or a required input is missing. It does not raise: whatever goes wrong fails the state.
         """
         place = Place(step, workflow, store, scope_id, parent_scope_ids)
         while True:
             try:
                 result = await self.attempt(place, state)
-            except LLMError as error:
-                state.fail(f"the model could not be asked: {error}")
+            except Exception as error:
+                self.give_up(state, error)
                 return ExecutionResult(state)
             if state.status is not StepStatus.REMEDIATING:
                 return result
@@ -101,6 +101,13 @@ class StepExecutor:
     def give_answers(self, state: StepState, answers: Mapping[str, Any]) -> None:
         """Put a person's answers into the state. Raises ``ClarificationError``, and changes nothing, when they do not fit."""
         state.provide_answers(validate_answers(state.asked_questions(), answers))
+
+    def give_up(self, state: StepState, error: Exception) -> None:
+        """Fail the state for what an attempt raised."""
+        kind = type(error).__name__
+        state.fail(
+            f"the model could not be asked: {error}" if isinstance(error, LLMError) else f"{kind}: {error}", kind
+        )
 
     async def attempt(self, place: Place, state: StepState, revision: Revision | None = None) -> ExecutionResult:
         """Ask once, and check what comes. Raises ``LLMError`` when nothing came; the state is as before then."""
@@ -150,7 +157,8 @@ class StepExecutor:
         """The whole request, and what was wrong with the answer before, if that was checked."""
         if state.status is not StepStatus.REMEDIATING or state.qa_result is None:
             return whole
-        return self._loop.build_remediation_prompt(self._loop.build_context(whole, state, state.qa_result))
+        told = self._loop.build_context(whole, state, state.qa_result)
+        return self._loop.build_remediation_prompt(replace(told, max_attempts=state.max_attempts))
 
     def _judged(self, place: Place, state: StepState, response: Response) -> ExecutionResult:
         """Questions, a document that is fit, or findings."""

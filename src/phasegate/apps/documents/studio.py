@@ -15,6 +15,7 @@ from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
 from phasegate.apps.documents.loader import WorkflowLoader
+from phasegate.apps.documents.models import Workflow
 from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.run_documents import GIVEN
@@ -76,6 +77,14 @@ def read_definition(path: Path) -> dict[str, Any]:
     WorkflowLoader().load(path)
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8-sig"))
     return found
+
+
+def check_prompts(workflow: Workflow, studio: Studio) -> None:
+    """Raises ``PromptNotFoundError`` when a prompt of the definition is missing: better before anything is paid for."""
+    prompts = PromptLoader(Path(studio.prompts))
+    for step in workflow.get_production_steps():
+        prompts.load_role(step.role or "")
+        prompts.load_task(step.task_prompt or "")
 
 
 def start(

@@ -12,6 +12,7 @@ from phasegate import Engine
 from phasegate.apps.documents import projects, studio
 from phasegate.apps.documents.cli import talking
 from phasegate.apps.documents.cli.common import Models, Replayed, report, work
+from phasegate.apps.documents.errors import WorkflowLoadError
 from phasegate.apps.documents.loader import WorkflowLoader
 from phasegate.apps.documents.studio import Studio
 from phasegate.cli.session import Session
@@ -46,17 +47,22 @@ def run(
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides, with --interactive.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Begin anew when the project has ended.")] = False,
 ) -> None:
-    """Make a project's documents, as far as they can be made without a person; go on where it stood."""
+    """Make a project's documents, as far as they can be made without a person; go on where it stood.
+
+    What failed is tried again; a rejection that ended the project stands.
+    """
     read = studio.read_definition(definition)
     place = Studio(
-        str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), _folder(replay), _folder(record),
+        str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), _recordings(replay), _folder(record),
         _folder(prices),
     )  # fmt: skip
     given = dict(_given(each) for each in document or ())
     with studio.open_engine(session.address, session.tenant) as engine:
-        begun = studio.start(
-            engine, read, project, _remembered(engine, read, project, place), given, again=again, by=by
-        )
+        place = _remembered(engine, read, project, place)
+        studio.check_prompts(WorkflowLoader().load_dict(read), place)
+        begun = studio.start(engine, read, project, place, given, again=again, by=by)
+        if projects.may_be_retried(begun):
+            begun = engine.retry(begun.id, by=by)
         moved = work(engine, begun, quiet=session.json)
         if interactive:
             moved = talking.until_done(session, engine, moved, by)
@@ -89,9 +95,22 @@ def _folder(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
 
 
+def _recordings(path: str | None) -> str | None:
+    if path is not None and not Path(path).is_dir():
+        raise InputError(f"there is no folder {path}", hint="--replay names a folder that --record filled")
+    return _folder(path)
+
+
 def validate(session: Session, definition: Definition) -> None:
     """Check a definition: every problem with its place, and what is only strange."""
-    loaded = WorkflowLoader().load_checked(definition)
+    try:
+        loaded = WorkflowLoader().load_checked(definition)
+    except WorkflowLoadError as error:
+        if not error.errors:
+            raise
+        problems = [{"code": each.code, "path": each.path, "message": each.message} for each in error.errors]
+        session.answer({"errors": problems}, *(str(each) for each in error.errors))
+        raise typer.Exit(2) from None
     steps = len(loaded.workflow.get_production_steps())
     data = {"workflow": loaded.workflow.workflow_id, "warnings": [str(each) for each in loaded.warnings]}
     said = f"{definition} is a workflow: {loaded.workflow.name}, {steps} documents"
