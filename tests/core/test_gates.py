@@ -219,6 +219,16 @@ def test_one_outdated_early_answer_does_not_cost_the_others_theirs() -> None:
     assert status(run, "accept") is PhaseStatus.SUCCEEDED
 
 
+def test_an_early_answer_to_something_else_does_not_keep_others_from_answering() -> None:
+    run = tell(step("draft"), gate("accept", shows=("draft",)))
+    decide(run, "accept", "rejected", by="ann", seen="something else")
+    decide(run, "accept", "approved", by="bob", seen=future_shown())
+    with pytest.raises(AlreadyDecided, match="settled as 'approved' by bob"):
+        decide(run, "accept", "rejected", by="cat", seen=future_shown())
+    do(run, "draft")
+    assert at(run, "accept").outcome == "approved"
+
+
 def test_an_early_answer_to_a_gate_that_shows_nothing_needs_no_proof() -> None:
     run = tell(step("draft"), gate("accept", "draft"))
     decide(run, "accept", by="ann", seen=None)
@@ -226,10 +236,11 @@ def test_an_early_answer_to_a_gate_that_shows_nothing_needs_no_proof() -> None:
     assert status(run, "accept") is PhaseStatus.SUCCEEDED
 
 
-def test_of_several_early_answers_the_first_counts_and_is_named() -> None:
+def test_of_several_early_answers_the_first_counts_and_the_others_are_told_so() -> None:
     run = tell(step("draft"), gate("accept", "draft"), step("busy"))
     decide(run, "accept", "approved", by="ann", seen=None)
-    decide(run, "accept", "rejected", by="bob", seen=None)
+    with pytest.raises(AlreadyDecided, match="will be settled as 'approved' by ann when it opens"):
+        decide(run, "accept", "rejected", by="bob", seen=None)
     do(run, "draft")
     assert [fact.by for fact in run.log if isinstance(fact, f.GateSettled)] == ["ann"]
     with pytest.raises(AlreadyDecided, match="settled as 'approved' by ann"):
@@ -238,8 +249,10 @@ def test_of_several_early_answers_the_first_counts_and_is_named() -> None:
 
 def test_of_several_early_answers_the_first_quorum_counts() -> None:
     run = tell(step("draft"), gate("accept", "draft", quorum=2), step("busy"))
-    for by, outcome in (("ann", "approved"), ("bob", "rejected"), ("cat", "rejected"), ("dan", "approved")):
+    for by, outcome in (("ann", "approved"), ("bob", "rejected"), ("cat", "rejected")):
         decide(run, "accept", outcome, by=by, seen=None)
+    with pytest.raises(AlreadyDecided, match="settled as 'rejected' by bob, cat"):
+        decide(run, "accept", "approved", by="dan", seen=None)
     do(run, "draft")
     assert at(run, "accept").reason == "rejected"
 

@@ -6,6 +6,7 @@ sentence that says why; one that came too late is ``Stale``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -254,8 +255,19 @@ def decide(flow: Flow, run: Run, now: datetime, key: Instance, decision: Decisio
         raise AlreadyDecided(f"the deadline of gate {phase.name!r} passed at {passed}")
     _check_person(gate, run, instance, decision)
     _check_seen(gate, instance, decision)
+    _check_not_settled_early(gate, instance, decision)
     d = decision
     return (f.DecisionMade(now, *key, instance.round, d.outcome, d.by, d.role, d.seen, d.answers, d.comment),)
+
+
+def _check_not_settled_early(gate: Gate, instance: PhaseRun, decision: Decision) -> None:
+    """Before a gate opens its answers are only kept, but those that will settle it already have: who comes after is too late."""
+    same = [vote for vote in instance.votes if not gate.shows or vote.seen == decision.seen]
+    by_outcome = Counter(vote.outcome for vote in same)
+    for outcome, count in by_outcome.items():
+        if instance.status is PhaseStatus.PENDING and count >= gate.quorum:
+            who = ", ".join(vote.by for vote in same if vote.outcome == outcome)
+            raise AlreadyDecided(f"gate {instance.phase!r} will be settled as {outcome!r} by {who} when it opens")
 
 
 def _gates(flow: Flow) -> list[str]:
