@@ -21,7 +21,7 @@ TOOLS := .venv/.tools
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test format format-check lint types layers tests crash chaos docs bench clean
+.PHONY: help setup demo demo-documents test format format-check lint types layers tests crash chaos docs bench clean
 
 help: ## Print this list
 	@echo "phasegate - the commands of this repository"
@@ -32,6 +32,10 @@ setup: $(TOOLS) ## Create .venv and install phasegate with its development tools
 
 demo: $(READY) ## Take the example companies through the outreach flow
 	@$(BIN)/python -m phasegate.apps.outreach demo
+
+demo-documents: $(READY) ## Make the example's documents from recorded answers, accepting each
+	@mkdir -p demo && rm -f demo/documents.db*
+	@BIN=$(BIN) sh examples/documents.sh
 
 test: format-check lint types layers tests ## Run every check below and all tests
 

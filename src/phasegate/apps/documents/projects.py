@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 from phasegate import Engine, PhaseRun, PhaseStatus, Run, RunStatus, Subject
+from phasegate.apps.documents import budgets
+from phasegate.apps.documents.budgets import BUDGET, is_about_budget
 from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, WorkflowError
 from phasegate.apps.documents.flow import gate_name, is_gate
 from phasegate.apps.documents.gates.answers import validate_answers
@@ -51,7 +53,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What a person has to do: accept a document (``shown`` is what the decision is bound to), or answer ``questions``."""
+    """What a person has to do: accept a document (``shown`` is what the decision is bound to), or answer ``questions``.
+
+    ``kind`` is ``acceptance``, ``clarification`` when the model asks, or ``budget`` when a call has no room in one:
+    ``budget`` says then of whose (``per``, ``unit``), the ``limit``, what is ``spent`` and ``reserved``, what the ``next`` may cost.
+    """
 
     kind: str
     step: str
@@ -61,6 +67,7 @@ class Waiting:
     roles: tuple[str, ...] = ()
     shown: str | None = None
     questions: tuple[Mapping[str, Any], ...] = ()
+    budget: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -143,6 +150,12 @@ def _document(run: Run, row: Mapping[str, Any], answers: Mapping[str, Any]) -> D
     return Document(row["doc_type"], row["path"], row["step"], scope, row["version"], row["sha256"], latest, by, row)
 
 
+def title(workflow: Workflow, document: Document) -> str:
+    """What a reader sees above a document: what kind it is, and where it belongs."""
+    kind = workflow.document_types[document.doc_type].name
+    return f"{kind} ({document.path})" if document.path else kind
+
+
 def content(engine: Engine, run: Run, document: Document) -> Any:
     """The document itself."""
     from phasegate.apps.documents.statements import OUTPUT
@@ -171,7 +184,9 @@ def _waiting(run: Run, layout: Layout) -> Iterator[Waiting]:
             asking = layout.workflow.get_step(instance.phase)
             if asking is not None:
                 questions = tuple(instance.questions["questions"])
-                yield Waiting("clarification", *_placed(layout, asking, instance), questions=questions)
+                budget = instance.questions[BUDGET] if is_about_budget(instance.questions) else None
+                kind = "clarification" if budget is None else "budget"
+                yield Waiting(kind, *_placed(layout, asking, instance), questions=questions, budget=budget)
 
 
 def _placed(layout: Layout, step: WorkflowStep, instance: PhaseRun) -> tuple[str, Scope, str, str]:
@@ -179,12 +194,13 @@ def _placed(layout: Layout, step: WorkflowStep, instance: PhaseRun) -> tuple[str
 
 
 def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
-    """The one of this kind that is meant: by its name, or without one the first.
+    """The one of this kind that is meant: by its name, or without one the first. What is answered with an answer, also about a
+    budget, is of the kind ``clarification`` here.
 
     Raises ``AcceptanceError`` or ``ClarificationError`` when nothing such waits.
     """
     error = AcceptanceError if kind == "acceptance" else ClarificationError
-    those = [each for each in found if each.kind == kind]
+    those = [each for each in found if (each.kind == "acceptance") == (kind == "acceptance")]
     chosen = those if name is None else [each for each in those if name in (each.name, each.doc_type, each.step)]
     if not chosen:
         names = ", ".join(each.name for each in those)
@@ -224,6 +240,11 @@ def decide(engine: Engine, run: Run, what: Waiting, verdict: Verdict) -> Run:
 
 
 def answer(engine: Engine, run: Run, what: Waiting, answers: Mapping[str, Any], *, by: str) -> Run:
-    """Answer a step's questions. Raises ``ClarificationError``, and changes nothing, when the answers do not fit."""
+    """Answer a step's questions. The answer about a budget is for all of the run that wait for the same.
+
+    Raises ``ClarificationError``, and changes nothing, when the answers do not fit.
+    """
+    if what.kind == "budget":
+        return budgets.answer(engine, run, what.step, what.scope, answers, by=by)
     state = StepState.from_dict(run.at(what.step, what.scope).questions["state"])
     return engine.answer(run.id, what.step, validate_answers(state.asked_questions(), answers), by=by, scope=what.scope)

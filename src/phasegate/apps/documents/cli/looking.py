@@ -97,8 +97,7 @@ def export(
 def _as_text(run: Run, document: Document, value: Any, form: str) -> str:
     if form == "json":
         return exporting.as_json(value)
-    kind = projects.workflow_of(run).document_types[document.doc_type].name
-    return exporting.as_markdown(value, f"{kind} ({document.path})" if document.path else kind)
+    return exporting.as_markdown(value, projects.title(projects.workflow_of(run), document))
 
 
 def stale(session: Session, project: Project, workflow: WorkflowName = None) -> None:

@@ -61,6 +61,7 @@ def run(
         place = _remembered(engine, read, project, place)
         studio.check_prompts(WorkflowLoader().load_dict(read), place)
         begun = studio.start(engine, read, project, place, given, again=again, by=by)
+        begun = engine.get(begun.id)  # with its phases
         if projects.may_be_retried(begun):
             begun = engine.retry(begun.id, by=by)
         moved = work(engine, begun, quiet=session.json)

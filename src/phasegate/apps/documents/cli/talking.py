@@ -36,7 +36,8 @@ def _accept(engine: Engine, run: Run, here: Waiting, by: str) -> Run:
         for each in projects.documents(engine, run)
         if each.latest and (each.step, each.scope) == (here.step, here.scope)
     )
-    output.write("", exporting.as_markdown(projects.content(engine, run, latest), latest.name))
+    title = projects.title(projects.workflow_of(run), latest)
+    output.write("", exporting.as_markdown(projects.content(engine, run, latest), title))
     role = here.roles[0] if here.roles else ""
     if len(here.roles) > 1:
         role = typer.prompt(f"In which role ({', '.join(here.roles)})", default=role)
