@@ -141,7 +141,8 @@ class Held:
             if ending.output is not None:
                 place = (*attempt.key, attempt.context.attempt)
                 outputs[place] = ending.output
-                self.values[place] = ending.output[1]
+                if self.flow.dependents[place[0]]:  # what nobody here will ask for need not fill the memory
+                    self.values[place] = ending.output[1]
         writes = tuple(write for _, ending in taken for write in ending.writes)
         self.releasing = not (self.running or self.inbox) and not self.run.tally.active
         extras = Extras(outputs=outputs, writes=writes, release=self.releasing)

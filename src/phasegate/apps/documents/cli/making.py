@@ -41,9 +41,7 @@ def run(
     prices: Annotated[
         str | None, typer.Option("--prices", metavar="FILE", help="Prices per million tokens (TOML or JSON).")
     ] = None,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Ask here what a person has to decide.")
-    ] = False,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask here what a person has to decide.")] = False,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides, with --interactive.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Begin anew when the project has ended.")] = False,
 ) -> None:
