@@ -156,7 +156,7 @@ def test_closing_while_another_program_writes_does_not_hang_or_raise(database: P
 
 
 _FULL = """
-import resource, sys
+import os, resource, sys
 from phasegate import *
 from phasegate.testing import Scripted
 flow = Flow("story", 1, (Phase("work", lambda ctx: "x" * 20_000),))
@@ -164,7 +164,9 @@ with Engine(sys.argv[1], Registry(flow), limits=Limits(grace=0.2)) as engine:
     first = engine.start("story", Subject("company", "first"))
     engine.drain()
     size = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, size[1]))
+    path = sys.argv[1].removeprefix("sqlite:///")
+    largest = max(os.path.getsize(path + end) for end in ("", "-wal"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 200_000, size[1]))
     told, started = [], []
     for number in range(60):
         try:
