@@ -25,8 +25,22 @@ class Group(NamedTuple):
     priority: int
 
 
-def groups(connection: sa.Connection, queries: Queries) -> Iterator[Group]:
-    """The groups of runs that nobody holds, by tenant, higher priorities first."""
+class Groups:
+    """The groups of runs that nobody holds, by tenant, higher priorities first. Each is looked up when it is first needed, and
+    once: an idle worker asks about them twice."""
+
+    def __init__(self, connection: sa.Connection, queries: Queries) -> None:
+        self._found: list[Group] = []
+        self._more = _groups(connection, queries)
+
+    def __iter__(self) -> Iterator[Group]:
+        yield from self._found
+        for group in self._more:
+            self._found.append(group)
+            yield group
+
+
+def _groups(connection: sa.Connection, queries: Queries) -> Iterator[Group]:
     row = connection.execute(queries.first_group).first()
     while row is not None:
         group = Group(row.tenant, row.priority)
@@ -34,20 +48,16 @@ def groups(connection: sa.Connection, queries: Queries) -> Iterator[Group]:
         row = connection.execute(queries.next_group, group._asdict()).first()
 
 
-def any_due(connection: sa.Connection, queries: Queries, given: Given) -> bool:
+def any_due(connection: sa.Connection, queries: Queries, given: Given, groups: Groups) -> bool:
     """Whether anything could be claimed now."""
     return any(
-        connection.execute(queries.due, {**given, **group._asdict(), "most": 1}).first() is not None
-        for group in groups(connection, queries)
+        connection.execute(queries.due, {**given, **group._asdict(), "most": 1}).first() is not None for group in groups
     )
 
 
-def next_due(connection: sa.Connection, queries: Queries, given: Given) -> datetime | None:
+def next_due(connection: sa.Connection, queries: Queries, given: Given, groups: Groups) -> datetime | None:
     """When the next run becomes due of those that are not yet."""
-    found = (
-        connection.execute(queries.later, {**given, **group._asdict()}).scalar()
-        for group in groups(connection, queries)
-    )
+    found = (connection.execute(queries.later, {**given, **group._asdict()}).scalar() for group in groups)
     return min((at for at in found if at is not None), default=None)
 
 
@@ -57,7 +67,7 @@ def pick(connection: sa.Connection, queries: Queries, given: Given, limit: int, 
     What some tenants leave is divided among those that have more.
     """
     by_tenant: dict[str, list[Group]] = {}
-    for group in groups(connection, queries):
+    for group in Groups(connection, queries):
         by_tenant.setdefault(group.tenant, []).append(group)
     waiting = [*(name for name in by_tenant if name > after), *(name for name in by_tenant if name <= after)]
     taken: dict[str, list[str]] = {}

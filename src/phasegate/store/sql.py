@@ -285,9 +285,10 @@ class SqlStore(Retention, ABC):
         given = {"now": now, "flows": self.many([f"{name}@{version}" for name, version in flows])}
         with self.reading() as connection:
             # Looked up before the write lock is taken, so that idle workers do not disturb busy ones.
-            due = claiming.any_due(connection, self._queries, given)
+            groups = claiming.Groups(connection, self._queries)
+            due = claiming.any_due(connection, self._queries, given, groups)
             if not due and connection.execute(self._queries.dead, {"now": now}).first() is None:
-                return Claimed((), self._later(connection, worker, given))
+                return Claimed((), self._later(connection, worker, given, groups))
         with self.writing() as connection:
             self._sweep(connection, now)
             ids = claiming.pick(connection, self._queries, given, limit, self._last_tenant)
@@ -295,15 +296,17 @@ class SqlStore(Retention, ABC):
                 connection.execute(self._queries.take, {"ids": self.many(ids), "holder": worker})
             found = tuple(self._load(connection, ids))
             self._last_tenant = found[-1].tenant if found else self._last_tenant
-            return Claimed(found, self._later(connection, worker, given))
+            return Claimed(found, self._later(connection, worker, given, claiming.Groups(connection, self._queries)))
 
     def next_due(self, flows: Sequence[tuple[str, int]]) -> datetime | None:
         given = {"now": self.now(), "flows": self.many([f"{name}@{version}" for name, version in flows])}
         with self.reading() as connection:
-            return self._later(connection, "", given)
+            return self._later(connection, "", given, claiming.Groups(connection, self._queries))
 
-    def _later(self, connection: sa.Connection, worker: str, given: Mapping[str, Any]) -> datetime | None:
-        due = claiming.next_due(connection, self._queries, given)
+    def _later(
+        self, connection: sa.Connection, worker: str, given: Mapping[str, Any], groups: claiming.Groups
+    ) -> datetime | None:
+        due = claiming.next_due(connection, self._queries, given, groups)
         lease_end = connection.execute(self._queries.next_lease_end, {"holder": worker}).scalar()
         return min((at for at in (due, lease_end) if at is not None), default=None)
 
