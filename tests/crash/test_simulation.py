@@ -14,7 +14,7 @@ from tests.crash.seeds import amount, named_seed
 from tests.crash.simulation import World
 
 #: `make chaos` has more.
-SEEDS = amount("PHASEGATE_SEEDS", 500)
+SEEDS = amount("PHASEGATE_SEEDS", 2_000)
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(120 + SEEDS)]
 
