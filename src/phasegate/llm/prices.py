@@ -51,6 +51,11 @@ class Prices:
             raise InputError(f"the prices in {path} must be a table of models")
         return cls(table)
 
+    @property
+    def all(self) -> tuple[Price, ...]:
+        """Every price there is."""
+        return tuple(self._prices.values())
+
     def of(self, model: str) -> Price | None:
         """The price of a model, with or without its provider before a colon; None when nobody has named one."""
         for name in dict.fromkeys((model, model.partition(":")[2] or model)):

@@ -64,7 +64,7 @@ def engine(address: str) -> Iterator[Engine]:
 
 def once(kind: str, text: str) -> Any:
     """Say something else the first time that a document of this type is asked for."""
-    said = []
+    said: list[Request] = []
 
     def say(asked: str, request: Request) -> str | None:
         if asked != kind or said:
@@ -120,6 +120,13 @@ def test_another_definition_for_the_same_project_is_refused(engine: Engine) -> N
     begin(engine, Counting())
     with pytest.raises(WorkflowError, match="follows another revision"):
         begin(engine, Counting(), change=lambda definition: definition.update(revision="r2"))
+
+
+def test_projects_of_one_definition_share_an_engine(engine: Engine) -> None:
+    client = Counting()
+    first, second = begin(engine, client), begin(engine, client, project="other")
+    assert [finish(engine, run).status for run in (first, second)] == [RunStatus.SUCCEEDED] * 2
+    assert Counter(client.kinds) == CALLS + CALLS
 
 
 # --- what is not fit ------------------------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phasegate import Flow, Registry
+from phasegate import Engine, Flow, Registry
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.flow import flow_of
+from phasegate.apps.documents.ledger import Ledger
 from phasegate.apps.documents.models import Workflow, WorkflowStep
 from phasegate.apps.documents.phases import ListItems, Produce
 from phasegate.apps.documents.run_documents import Layout
 from phasegate.apps.documents.step_executor import StepExecutor
-from phasegate.apps.documents.tables import SCHEMA
+from phasegate.apps.documents.tables import SCHEMA, metadata
 
 
 def version_of(workflow: Workflow) -> int:
@@ -43,3 +44,9 @@ def build_flow(workflow: Workflow, executor: StepExecutor) -> Flow:
 def build_registry(workflow: Workflow, executor: StepExecutor) -> Registry:
     """A registry with the flow of one definition."""
     return Registry(build_flow(workflow, executor), schemas=[SCHEMA])
+
+
+def prepare(engine: Engine) -> None:
+    """Have an engine make documents: the tables exist then, and calls keep to budgets."""
+    engine.create_tables(metadata)
+    engine.registry.deps = Ledger(engine)

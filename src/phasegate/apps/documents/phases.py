@@ -2,7 +2,8 @@
 
 A function asks the model once. What it came to is what the phase gives: the document; or, with the outcome ``unfit``, the state
 of the step, with which the phase is done again; or questions, with the state beside them. So every answer of the model is on
-disk before the next one is asked for.
+disk before the next one is asked for. When a budget has no room for the call, nothing is asked, and the question is how much
+more may be spent.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 import orjson
 
 from phasegate import Context, Fatal, Outcome
+from phasegate.apps.documents import budgets
+from phasegate.apps.documents.budgets import Exceeded
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
 from phasegate.apps.documents.flow import UNFIT, attempts_of
@@ -21,6 +24,7 @@ from phasegate.apps.documents.iteration import as_entity, item_key
 from phasegate.apps.documents.models import WorkflowStep
 from phasegate.apps.documents.prompting import Revision
 from phasegate.apps.documents.run_documents import Layout, RunDocuments
+from phasegate.apps.documents.spending import client_of
 from phasegate.apps.documents.statements import LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
 from phasegate.apps.documents.step_executor import ExecutionResult, Place, StepExecutor
 from phasegate.apps.documents.step_state import LLMCall, StepState, StepStatus
@@ -39,13 +43,20 @@ class Produce:
         self._layout, self._step, self._executor = layout, step, executor
 
     async def __call__(self, context: Context) -> Any:
-        """The document; or ``Outcome("unfit")``, or questions. Raises ``Fatal`` when another attempt is of no use."""
+        """The document; or ``Outcome("unfit")``, or questions: the model's, or one about a budget.
+
+        Raises ``Fatal`` when another attempt is of no use.
+        """
         documents = RunDocuments(self._layout, context, self._step)
         state, revision = self._state(context)
         ids = list(documents.ids.values())
         place = Place(self._step, self._layout.workflow, documents, ids[-1] if ids else None, documents.ids)
         try:
-            result = await self._executor.attempt(place, state, revision)
+            client = client_of(context, self._executor)
+            result = await self._executor.attempt(place, state, revision, client=client)
+        except Exceeded as error:
+            refused = budgets.refusal(context.questions, context.answers)
+            return context.ask({**error.question(context.phase, refused), **_left(state, revision)})
         except LLMError as error:
             if error.retryable:
                 raise
@@ -85,10 +96,9 @@ class Produce:
         if state.status is StepStatus.COMPLETED:
             self._record(context, state, documents)
             return state.output_document
-        told = _shortened(state)
-        left = {"state": told, "revision": _told(revision)}
+        left = _left(state, revision)
         if state.status is StepStatus.CLARIFYING:
-            return context.ask({"questions": told["clarification_questions"], **left})
+            return context.ask({"questions": left["state"]["clarification_questions"], **left})
         return Outcome(UNFIT, {UNFIT: left})
 
     def _record(self, context: Context, state: StepState, documents: RunDocuments) -> None:
@@ -150,6 +160,11 @@ def _row(call: LLMCall) -> dict[str, Any]:
         "cached_tokens": call.tokens_cached, "total_tokens": call.tokens_total, "estimated": call.estimated,
         "cost": call.cost, "seconds": call.ms / 1000, "prompt_sha256": call.prompt_sha256, "at": call.at,
     }  # fmt: skip
+
+
+def _left(state: StepState, revision: Revision | None) -> dict[str, Any]:
+    """What the next attempt goes on from."""
+    return {"state": _shortened(state), "revision": _told(revision)}
 
 
 def _shortened(state: StepState) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Waiting:
     """What a person has to do: accept a document (``shown`` is what the decision is bound to), or answer ``questions``.
 
     ``kind`` is ``acceptance``, ``clarification`` when the model asks, or ``budget`` when a call has no room in one:
-    ``budget`` says then of whose (``per``, ``unit``), the ``limit``, what is ``spent`` and ``reserved``, what the ``next`` may cost.
+    ``budget`` says then of whose (``per``, ``unit``), the ``limit``, what is ``spent``, ``reserved``, and asked for the ``next``.
     """
 
     kind: str

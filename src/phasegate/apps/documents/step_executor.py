@@ -6,7 +6,7 @@ on. So whoever keeps the state loses nothing when the process dies, and asks not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -57,20 +57,22 @@ class Place:
 class StepExecutor:
     """Executes production steps. ``llm_service`` is anything that can answer (see ``phasegate.llm.as_client``).
 
+    ``models`` names those that may answer, so that it can be reckoned what an answer may cost.
+
     ``max_remediation_attempts`` bounds the answers a step asks for until one is fit, the first included; a step may allow
     fewer. Failures of transport are retried by themselves and count for nothing here.
     """
 
     def __init__(
         self, prompt_loader: PromptLoader, clarification_gate: ClarificationGate, qa_gate: QAGate, llm_service: Any,
-        max_remediation_attempts: int = 3, *, prices: Prices | None = None,
+        max_remediation_attempts: int = 3, *, prices: Prices | None = None, models: Sequence[str] = (),
     ) -> None:  # fmt: skip
         self.prompts, self.clarification, self.qa = prompt_loader, clarification_gate, qa_gate
         client = as_client(llm_service)
         # A client of the package brings its own way of trying again.
-        self._client: Client = client if client is llm_service else Retrying(client)
+        self.client: Client = client if client is llm_service else Retrying(client)
         self._loop = RemediationLoop(max_remediation_attempts)
-        self._prices = prices
+        self.prices, self.models = prices, tuple(models)
 
     async def execute(
         self, step: WorkflowStep, workflow: Workflow, store: DocumentStore, state: StepState,
@@ -109,8 +111,13 @@ class StepExecutor:
             f"the model could not be asked: {error}" if isinstance(error, LLMError) else f"{kind}: {error}", kind
         )
 
-    async def attempt(self, place: Place, state: StepState, revision: Revision | None = None) -> ExecutionResult:
-        """Ask once, and check what comes. Raises ``LLMError`` when nothing came; the state is as before then."""
+    async def attempt(
+        self, place: Place, state: StepState, revision: Revision | None = None, *, client: Client | None = None
+    ) -> ExecutionResult:
+        """Ask once, and check what comes; ``client`` is asked instead of the executor's own.
+
+        Raises ``LLMError`` when nothing came, and whatever else the client raises; the state is as before then.
+        """
         step, workflow = place.step, place.workflow
         try:
             role, task = self.prompts.load_role(step.role or ""), self.prompts.load_task(step.task_prompt or "")
@@ -129,7 +136,7 @@ class StepExecutor:
             revision, state.clarification_rounds >= CLARIFICATION_ROUNDS,
         )  # fmt: skip
         prompt = self._with_findings(whole, state)
-        response = await self._ask(place, role, prompt)
+        response = await self._ask(client or self.client, place, role, prompt)
         state.max_attempts = min(state.max_attempts, self._loop.max_attempts, attempts_of(step))
         state.start()
         state.raw_llm_response = response.text
@@ -137,16 +144,16 @@ class StepExecutor:
         state.llm_calls.append(self._call(response, prompt))
         return self._judged(place, state, response)
 
-    async def _ask(self, place: Place, role: str, prompt: str) -> Response:
+    async def _ask(self, client: Client, place: Place, role: str, prompt: str) -> Response:
         extra = place.step.extra
         request = Request(
             system=role, user=prompt, model=extra.get("model"), max_output_tokens=extra.get("max_tokens"),
             temperature=extra.get("temperature"), timeout=extra.get("timeout_s"),
         )  # fmt: skip
-        return await self._client.generate(request)
+        return await client.generate(request)
 
     def _call(self, response: Response, prompt: str) -> LLMCall:
-        cost = self._prices.cost(response) if self._prices is not None else None
+        cost = self.prices.cost(response) if self.prices is not None else None
         return LLMCall(
             model=response.model, tokens_in=response.prompt_tokens, tokens_out=response.completion_tokens,
             tokens_cached=response.cached_tokens, tokens_total=response.total_tokens, estimated=response.estimated,

@@ -10,7 +10,8 @@ from typing import Any
 
 from phasegate import Engine, Registry, Run
 from phasegate import database as databases
-from phasegate.apps.documents.building import build_flow
+from phasegate.apps.documents import budgets
+from phasegate.apps.documents.building import build_flow, prepare, version_of
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
@@ -20,8 +21,9 @@ from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.run_documents import GIVEN
 from phasegate.apps.documents.step_executor import StepExecutor
-from phasegate.apps.documents.tables import SCHEMA, metadata
+from phasegate.apps.documents.tables import SCHEMA
 from phasegate.llm import Client, Prices, open_client
+from phasegate.llm.budget import Budgets
 
 #: Answers a step may ask for at most, whatever it says itself.
 MOST_ATTEMPTS = 10
@@ -31,7 +33,8 @@ MOST_ATTEMPTS = 10
 class Studio:
     """What the steps of a project need beside the database. Paths are absolute, so that any later call finds them.
 
-    ``models`` are tried in their order; ``replay`` is a folder of recorded answers to use instead, ``record`` one to fill.
+    ``models`` are tried in their order; ``replay`` is a folder of recorded answers to use instead, ``record`` one to fill;
+    ``budgets`` are the limits on what they may cost.
     """
 
     prompts: str
@@ -39,6 +42,7 @@ class Studio:
     replay: str | None = None
     record: str | None = None
     prices: str | None = None
+    budgets: Budgets | None = None
 
     def client(self) -> Client:
         """The model. Raises ``WorkflowError`` when none is named."""
@@ -50,11 +54,11 @@ class Studio:
 
     def executor(self, client: Client | None = None) -> StepExecutor:
         """What executes the steps, with a client of the caller's own if there is one."""
-        prices = Prices.load(self.prices) if self.prices else None
         prompts = Path(self.prompts)
+        prices = Prices.load(self.prices) if self.prices else None
         return StepExecutor(
             PromptLoader(prompts), ClarificationGate(), QAGate(prompts.parent / "schemas"), client or self.client(),
-            MOST_ATTEMPTS, prices=prices,
+            MOST_ATTEMPTS, prices=prices, models=self.models,
         )  # fmt: skip
 
     def with_options(self, **given: Any) -> Studio:
@@ -63,13 +67,17 @@ class Studio:
 
     def told(self) -> dict[str, Any]:
         """What a run's input remembers of it; a recording is of one call only."""
-        return {"prompts": self.prompts, "models": list(self.models), "replay": self.replay, "prices": self.prices}
+        return {
+            "prompts": self.prompts, "models": list(self.models), "replay": self.replay, "prices": self.prices,
+            "budgets": self.budgets.to_dict() if self.budgets else None,
+        }  # fmt: skip
 
     @classmethod
     def of(cls, run: Run) -> Studio:
         """The one that a run remembers."""
         told = run.input["studio"]
-        return cls(told["prompts"], tuple(told["models"]), told["replay"], None, told["prices"])
+        limits = Budgets.from_dict(told["budgets"]) if told.get("budgets") else None
+        return cls(told["prompts"], tuple(told["models"]), told["replay"], None, told["prices"], limits)
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -91,15 +99,22 @@ def start(
     engine: Engine, definition: Mapping[str, Any], project: str, studio: Studio, documents: Mapping[str, Any] | None = None,
     *, again: bool = False, by: str = "", executor: StepExecutor | None = None,
 ) -> Run:  # fmt: skip
-    """The run of a project, begun when there is none; ``executor`` stands in for the studio's own.
+    """The run of a project, begun when there is none; ``executor`` stands in for the studio's own. Several projects may follow
+    one definition on one engine: their steps are executed by the executor that came with the first.
 
-    Raises ``WorkflowError`` when the project follows another definition.
+    It keeps to the studio's budgets from now on, also when it was begun with others; a limit that a person has raised stays
+    raised as long as the same one is configured again.
+
+    Raises ``WorkflowError`` when the project follows another definition, and when the budgets do not fit it.
     """
     workflow = WorkflowLoader().load_dict(dict(definition))
     unknown = sorted(set(documents or ()) - set(workflow.document_types))
     if unknown:
         raise WorkflowError(f"the workflow has no document type {', '.join(unknown)}")
-    flow = build_flow(workflow, executor or studio.executor())
+    executor = executor or studio.executor()
+    if studio.budgets is not None:
+        budgets.check(studio.budgets, workflow, executor.models, executor.prices)
+    flow = engine.registry.known(workflow.workflow_id, version_of(workflow)) or build_flow(workflow, executor)
     given = {DEFINITION: definition, GIVEN: dict(documents or {}), "studio": studio.told()}
     run = engine.start(flow, subject(project), input=given, again=again, by=by)
     if run.version != flow.version:
@@ -107,19 +122,20 @@ def start(
             f"project {project!r} follows another revision of {workflow.workflow_id!r}",
             hint="--again begins it anew with this one once it has ended; phasegate cancel ends it",
         )
-    return run
+    return run if studio.budgets is None else budgets.configure(engine, run, studio.budgets, workflow, by=by)
 
 
 def open_engine(
     database: str | None, tenant: str | None, runs: Sequence[tuple[Mapping[str, Any], Studio]] = ()
 ) -> Engine:
-    """An engine that knows the flows of these definitions, on a database in which the tables of documents exist then."""
+    """An engine that knows the flows of these definitions, on a database in which the tables of documents exist then. Calls of
+    models keep to their budgets."""
     registry = Registry(schemas=[SCHEMA])
     for definition, studio in runs:
         registry.add(build_flow(WorkflowLoader().load_dict(dict(definition)), studio.executor()))
     engine = Engine(databases.address(database), registry, tenant=tenant)
     try:
-        engine.create_tables(metadata)
+        prepare(engine)
     except BaseException:
         engine.close()
         raise

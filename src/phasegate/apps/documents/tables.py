@@ -1,7 +1,9 @@
-"""The tables of the documents application: which documents there are, how each came about, and what the model was asked.
+"""The tables of the documents application: which documents there are, how each came about, what the model was asked, and what
+may be spent on that.
 
 The documents themselves are outputs of the engine, under the same run, step, scope and version. Rows are written in the commit
-that completes the step. On PostgreSQL the tables lie in the schema ``documents``.
+that completes the step; those of budgets in commits of their own, because money is spent whatever becomes of the step. On
+PostgreSQL the tables lie in the schema ``documents``.
 """
 
 from __future__ import annotations
@@ -72,3 +74,42 @@ document_calls = _table(
     sa.Column("at", UtcTime, nullable=False),
 )
 sa.Index("ix_document_calls_project", document_calls.c.tenant, document_calls.c.project)
+
+#: One row per budget. ``key`` is empty for a tenant's, the run for a run's, ``run/step`` for a phase's; amounts are those of
+#: ``phasegate.llm.budget``. ``configured`` is the limit that was configured last, ``allowed`` the one that holds: the same, or
+#: what a person has raised it to.
+document_budgets = sa.Table(
+    "document_budgets", metadata,
+    sa.Column("tenant", sa.String, primary_key=True),
+    sa.Column("per", sa.String, primary_key=True),
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("unit", sa.String, primary_key=True),
+    sa.Column("allowed", sa.BigInteger, nullable=False),
+    sa.Column("configured", sa.BigInteger, nullable=False),
+    sa.Column("spent", sa.BigInteger, nullable=False),
+    info={"schema": SCHEMA},
+)  # fmt: skip
+
+#: One row per budget and call under way; ``id`` is the call's, ``run_id``, ``step`` and ``scope`` say whose it is. ``remaining``
+#: is what the budget had left with it: the database refuses a row with less than nothing, and that refusal is what keeps calls
+#: within their budgets, however many workers there are.
+document_reservations = sa.Table(
+    "document_reservations", metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("per", sa.String, primary_key=True),
+    sa.Column("unit", sa.String, primary_key=True),
+    sa.Column("tenant", sa.String, nullable=False),
+    sa.Column("key", sa.String, nullable=False),
+    sa.Column("run_id", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("remaining", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("remaining >= 0", name="ck_document_reservations_remaining"),
+    info={"schema": SCHEMA},
+)  # fmt: skip
+sa.Index(
+    "ix_document_reservations_budget", document_reservations.c.tenant, document_reservations.c.per,
+    document_reservations.c.key, document_reservations.c.unit,
+)  # fmt: skip
+sa.Index("ix_document_reservations_run", document_reservations.c.run_id, document_reservations.c.step)

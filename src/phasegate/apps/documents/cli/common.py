@@ -138,7 +138,8 @@ def next_step(run: Run, waiting: Waiting) -> str:
             f"{waiting.name} waits to be accepted: phasegate documents show {project} {name}\n"
             f"    phasegate documents accept {project} {name} --by NAME{role}"
         )
-    lines = [f"{waiting.step} has questions:"]
+    said = "needs more than its budget" if waiting.kind == "budget" else "has questions"
+    lines = [f"{waiting.step} {said}:"]
     lines += [f"    {each.get('id') or each.get('question_id')}: {_text(each)}" for each in waiting.questions]
     lines.append(f"    phasegate documents answer {project} {shlex.quote(waiting.step)} --by NAME --answers '{{...}}'")
     return "\n".join(lines)

@@ -17,6 +17,7 @@ from phasegate.apps.documents.loader import WorkflowLoader
 from phasegate.apps.documents.studio import Studio
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
+from phasegate.llm.budget import Budgets
 
 Definition = Annotated[Path, typer.Argument(metavar="DEFINITION", help="The file with the workflow's definition.")]
 
@@ -41,6 +42,15 @@ def run(
     prices: Annotated[
         str | None, typer.Option("--prices", metavar="FILE", help="Prices per million tokens (TOML or JSON).")
     ] = None,
+    budget: Annotated[
+        Path | None, typer.Option("--budget", metavar="FILE", help="Limits on what the model may cost (TOML or JSON).")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option("--budget-usd", metavar="AMOUNT", help="What the project may cost, in USD.")
+    ] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option("--budget-tokens", metavar="N", help="How many tokens the project may take.")
+    ] = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask here what a person has to decide.")] = False,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides, with --interactive.")] = "",
     again: Annotated[bool, typer.Option("--again", help="Begin anew when the project has ended.")] = False,
@@ -52,7 +62,7 @@ def run(
     read = studio.read_definition(definition)
     place = Studio(
         str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), _recordings(replay), _folder(record),
-        _folder(prices),
+        _folder(prices), _budgets(budget, budget_usd, budget_tokens),
     )  # fmt: skip
     given = dict(_given(each) for each in document or ())
     with studio.open_engine(session.address, session.tenant) as engine:
@@ -76,8 +86,17 @@ def _remembered(engine: Engine, definition: dict[str, Any], project: str, place:
         return place
     before = Studio.of(found[0])
     return before.with_options(
-        prompts=place.prompts, models=place.models, replay=place.replay, record=place.record, prices=place.prices
-    )
+        prompts=place.prompts, models=place.models, replay=place.replay, record=place.record, prices=place.prices,
+        budgets=place.budgets,
+    )  # fmt: skip
+
+
+def _budgets(file: Path | None, usd: float | None, tokens: int | None) -> Budgets | None:
+    found = Budgets.load(file) if file is not None else None
+    if usd is None and tokens is None:
+        return found
+    own = Budgets.of("run", usd=usd, tokens=tokens)
+    return own if found is None else found.with_limits(own)
 
 
 def _given(text: str) -> tuple[str, Any]:
