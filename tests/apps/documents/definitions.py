@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from phasegate.apps.documents.validator import ValidationError, WorkflowValidator
+from phasegate.apps.documents.definition.validator import ValidationError, WorkflowValidator
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "workflows"
 EXAMPLE = EXAMPLES / "conference_programme.json"

@@ -7,10 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from phasegate.apps.documents.context import WorkflowContext
-from phasegate.apps.documents.gates.qa import QAFinding, QAResult
-from phasegate.apps.documents.gates.questions import ClarificationQuestion as Asked
-from phasegate.apps.documents.models import (
+from phasegate.apps.documents.definition.models import (
     DocumentTypeConfig,
     EntityTypeConfig,
     IterationConfig,
@@ -18,7 +15,10 @@ from phasegate.apps.documents.models import (
     Workflow,
     WorkflowStep,
 )
-from phasegate.apps.documents.step_state import (
+from phasegate.apps.documents.gates.qa import QAFinding, QAResult
+from phasegate.apps.documents.gates.questions import ClarificationQuestion as Asked
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.step_state import (
     AnsweredQuestion,
     ClarificationQuestion,
     LLMCall,
@@ -26,7 +26,7 @@ from phasegate.apps.documents.step_state import (
     StepStatus,
     StepTransition,
 )
-from phasegate.apps.documents.workflow_state import (
+from phasegate.apps.documents.states.workflow_state import (
     AcceptanceDecision,
     Frame,
     IterationProgress,

@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from phasegate import Engine, Run, RunStatus
-from phasegate.apps.documents import projects, spending, studio
+from phasegate.apps.documents import projects, studio
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
-from phasegate.apps.documents.ledger import Account, Ledger, Place
 from phasegate.apps.documents.projects import Waiting
+from phasegate.apps.documents.spending import charging as spending
+from phasegate.apps.documents.spending.ledger import Account, Ledger, Place
 from phasegate.errors import StoreUnavailable
 from phasegate.llm import LLMError
 from phasegate.llm.budget import NANO, Budget, Budgets, Cost

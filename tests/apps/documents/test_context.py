@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegate.apps.documents.context import AmbiguousIdError, ScopeInstance, UnknownPlaceError, WorkflowContext
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import AcceptanceError, PersistenceError, WorkflowError
-from phasegate.apps.documents.scope_paths import ScopePath, parse_path
+from phasegate.apps.documents.states.context import AmbiguousIdError, ScopeInstance, UnknownPlaceError, WorkflowContext
+from phasegate.apps.documents.states.scope_paths import ScopePath, parse_path
 from tests.apps.documents import shapes
 from tests.apps.documents.shapes import LATER, NOW
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from phasegate.apps.documents.definition.loader import LoadedWorkflow, WorkflowLoader
+from phasegate.apps.documents.definition.validator import ValidationResult, WorkflowValidator
 from phasegate.apps.documents.errors import WorkflowLoadError
-from phasegate.apps.documents.loader import LoadedWorkflow, WorkflowLoader
-from phasegate.apps.documents.validator import ValidationResult, WorkflowValidator
 from tests.apps.documents.definitions import Definition, detailed, example
 
 VALIDATOR = WorkflowValidator(manifest=["Some Document v1.0"])

@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from phasegate.apps.documents.inputs import InputResolutionResult, InputResolver, ResolvedInput
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import (
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import (
     DocumentTypeConfig,
     InputReference,
     ScopeConfig,
     Workflow,
     WorkflowStep,
 )
+from phasegate.apps.documents.inputs import InputResolutionResult, InputResolver, ResolvedInput
 from tests.apps.documents.definitions import EXAMPLE
 
 Key = tuple[str, str, str | None]

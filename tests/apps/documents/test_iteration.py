@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegate.apps.documents.context import WorkflowContext
+from phasegate.apps.documents.definition.models import IterationConfig, WorkflowStep
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.iteration import LONGEST_ID, IterationHandler, declared_id, item_key
-from phasegate.apps.documents.models import IterationConfig, WorkflowStep
+from phasegate.apps.documents.states.context import WorkflowContext
 from tests.apps.documents import shapes
 
 WORKFLOW = shapes.workflow()

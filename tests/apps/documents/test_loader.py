@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import InputReference, IterationConfig, ScopeConfig
+from phasegate.apps.documents.definition.validator import ValidationErrorCode, ValidationResult, WorkflowValidator
 from phasegate.apps.documents.errors import WorkflowError, WorkflowLoadError
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import InputReference, IterationConfig, ScopeConfig
-from phasegate.apps.documents.validator import ValidationErrorCode, ValidationResult, WorkflowValidator
 from tests.apps.documents.definitions import EXAMPLE, MISSING, changed, example, small
 
 

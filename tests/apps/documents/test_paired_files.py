@@ -14,10 +14,10 @@ from typing import Any
 import orjson
 import pytest
 
-from phasegate.apps.documents.context import WorkflowContext
 from phasegate.apps.documents.errors import PersistenceError
-from phasegate.apps.documents.persistence import FileStatePersistence
-from phasegate.apps.documents.workflow_state import WorkflowState
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.persistence import FileStatePersistence
+from phasegate.apps.documents.states.workflow_state import WorkflowState
 from tests.apps.documents.test_persistence import FILES, execution, kept, load, put, save
 
 

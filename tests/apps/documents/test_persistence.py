@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegate.apps.documents.context import WorkflowContext
 from phasegate.apps.documents.errors import ConcurrentUpdateError, PersistenceError
-from phasegate.apps.documents.persistence import FileStatePersistence, InMemoryStatePersistence
-from phasegate.apps.documents.workflow_state import WorkflowState, WorkflowStatus
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.persistence import FileStatePersistence, InMemoryStatePersistence
+from phasegate.apps.documents.states.workflow_state import WorkflowState, WorkflowStatus
 from tests.apps.documents import shapes
 
 WORKFLOW = shapes.workflow()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from phasegate.apps.documents.definition.loader import WorkflowLoader
 from phasegate.apps.documents.errors import PromptNotFoundError, WorkflowError
-from phasegate.apps.documents.loader import WorkflowLoader
 from phasegate.apps.documents.prompts import PromptLoader, prompt_sha256
 from tests.apps.documents.definitions import EXAMPLE, EXAMPLES
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from phasegate.apps.documents.definition.models import DocumentTypeConfig
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.gates.qa import QAFinding, QAGate, QAResult, check_document
 from phasegate.apps.documents.gates.schemas import LONGEST_MESSAGE, MOST_VIOLATIONS, compile_schema, violations
-from phasegate.apps.documents.models import DocumentTypeConfig
 from tests.apps.documents import shapes
 from tests.apps.documents.shapes import question_set
 

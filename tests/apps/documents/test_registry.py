@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.registry import WorkflowRegistry
+from phasegate.apps.documents.definition.validator import WorkflowValidator
 from phasegate.apps.documents.errors import WorkflowNotFoundError
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.registry import WorkflowRegistry
-from phasegate.apps.documents.validator import WorkflowValidator
 from tests.apps.documents.definitions import EXAMPLES, small
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from phasegate.apps.documents.gates.qa import QAFinding, QAResult, Severity
 from phasegate.apps.documents.remediation import LONGEST_OUTPUT, MOST_FINDINGS, RemediationContext, RemediationLoop
-from phasegate.apps.documents.step_state import StepState
+from phasegate.apps.documents.states.step_state import StepState
 
 
 def finding(severity: Severity = "error", message: str = "is missing") -> QAFinding:

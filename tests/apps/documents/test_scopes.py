@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import ScopeConfig
+from phasegate.apps.documents.definition.scopes import ScopeHierarchy
 from phasegate.apps.documents.errors import ScopeHierarchyError, WorkflowError
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import ScopeConfig
-from phasegate.apps.documents.scopes import ScopeHierarchy
 from tests.apps.documents.definitions import example
 
 TREES = {

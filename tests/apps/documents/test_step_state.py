@@ -11,7 +11,7 @@ from hypothesis import given
 from phasegate.apps.documents.errors import InvalidTransitionError, PersistenceError
 from phasegate.apps.documents.gates.qa import QAFinding, QAResult
 from phasegate.apps.documents.gates.questions import ClarificationQuestion as Asked
-from phasegate.apps.documents.step_state import (
+from phasegate.apps.documents.states.step_state import (
     ClarificationQuestion,
     StepState,
     StepStatus,

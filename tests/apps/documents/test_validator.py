@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from phasegate.apps.documents.shape import DEEPEST, packaged_schema
-from phasegate.apps.documents.validator import (
+from phasegate.apps.documents.definition.shape import DEEPEST, packaged_schema
+from phasegate.apps.documents.definition.validator import (
     ValidationError,
     ValidationErrorCode,
     ValidationResult,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from phasegate.apps.documents.validator import ValidationErrorCode, WorkflowValidator
+from phasegate.apps.documents.definition.validator import ValidationErrorCode, WorkflowValidator
 from tests.apps.documents.definitions import (
     MISSING,
     Definition,

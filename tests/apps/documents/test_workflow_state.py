@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 
 from phasegate.apps.documents.errors import InvalidTransitionError, PersistenceError
-from phasegate.apps.documents.step_state import StepState
-from phasegate.apps.documents.workflow_state import (
+from phasegate.apps.documents.states.step_state import StepState
+from phasegate.apps.documents.states.workflow_state import (
     TRANSITIONS,
     AcceptanceDecision,
     IterationProgress,

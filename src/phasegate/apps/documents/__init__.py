@@ -9,12 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasegate.apps.documents.context import (
-        AmbiguousIdError,
-        ScopeInstance,
-        StoredDocument,
-        UnknownPlaceError,
-        WorkflowContext,
+    from phasegate.apps.documents.definition.loader import WorkflowLoader
+    from phasegate.apps.documents.definition.models import (
+        DocumentTypeConfig,
+        EntityTypeConfig,
+        InputReference,
+        IterationConfig,
+        ScopeConfig,
+        Workflow,
+        WorkflowStep,
+    )
+    from phasegate.apps.documents.definition.registry import WorkflowRegistry
+    from phasegate.apps.documents.definition.scopes import ScopeHierarchy
+    from phasegate.apps.documents.definition.validator import (
+        ValidationError,
+        ValidationErrorCode,
+        ValidationResult,
+        WorkflowValidator,
     )
     from phasegate.apps.documents.errors import (
         AcceptanceError,
@@ -30,6 +41,7 @@ if TYPE_CHECKING:
         WorkflowLoadError,
         WorkflowNotFoundError,
     )
+    from phasegate.apps.documents.executor.workflow_executor import WorkflowExecutionResult, WorkflowExecutor
     from phasegate.apps.documents.gates.acceptance import AcceptanceGate
     from phasegate.apps.documents.gates.answers import validate_answers
     from phasegate.apps.documents.gates.clarification import ClarificationGate, ClarificationResult
@@ -37,41 +49,33 @@ if TYPE_CHECKING:
     from phasegate.apps.documents.gates.questions import ClarificationQuestion
     from phasegate.apps.documents.inputs import DocumentStore, InputResolutionResult, InputResolver, ResolvedInput
     from phasegate.apps.documents.iteration import IterationHandler, IterationInstance
-    from phasegate.apps.documents.loader import WorkflowLoader
-    from phasegate.apps.documents.models import (
-        DocumentTypeConfig,
-        EntityTypeConfig,
-        InputReference,
-        IterationConfig,
-        ScopeConfig,
-        Workflow,
-        WorkflowStep,
-    )
-    from phasegate.apps.documents.persistence import FileStatePersistence, InMemoryStatePersistence, StatePersistence
     from phasegate.apps.documents.prompts import PromptLoader
-    from phasegate.apps.documents.registry import WorkflowRegistry
     from phasegate.apps.documents.remediation import RemediationContext, RemediationLoop
-    from phasegate.apps.documents.scopes import ScopeHierarchy
-    from phasegate.apps.documents.step_executor import ExecutionResult, StepExecutor
-    from phasegate.apps.documents.step_state import LLMCall, StepState, StepStatus, StepTransition
-    from phasegate.apps.documents.validator import (
-        ValidationError,
-        ValidationErrorCode,
-        ValidationResult,
-        WorkflowValidator,
+    from phasegate.apps.documents.states.context import (
+        AmbiguousIdError,
+        ScopeInstance,
+        StoredDocument,
+        UnknownPlaceError,
+        WorkflowContext,
     )
-    from phasegate.apps.documents.workflow_executor import WorkflowExecutionResult, WorkflowExecutor
-    from phasegate.apps.documents.workflow_state import (
+    from phasegate.apps.documents.states.persistence import (
+        FileStatePersistence,
+        InMemoryStatePersistence,
+        StatePersistence,
+    )
+    from phasegate.apps.documents.states.step_state import LLMCall, StepState, StepStatus, StepTransition
+    from phasegate.apps.documents.states.workflow_state import (
         AcceptanceDecision,
         Frame,
         IterationProgress,
         WorkflowState,
         WorkflowStatus,
     )
+    from phasegate.apps.documents.step_executor import ExecutionResult, StepExecutor
 
 #: Which module has which names.
 _MODULES = {
-    "context": (
+    "states.context": (
         "AmbiguousIdError",
         "ScopeInstance",
         "StoredDocument",
@@ -114,8 +118,8 @@ _MODULES = {
         "IterationHandler",
         "IterationInstance",
     ),
-    "loader": ("WorkflowLoader",),
-    "models": (
+    "definition.loader": ("WorkflowLoader",),
+    "definition.models": (
         "DocumentTypeConfig",
         "EntityTypeConfig",
         "InputReference",
@@ -124,39 +128,39 @@ _MODULES = {
         "Workflow",
         "WorkflowStep",
     ),
-    "persistence": (
+    "states.persistence": (
         "FileStatePersistence",
         "InMemoryStatePersistence",
         "StatePersistence",
     ),
     "prompts": ("PromptLoader",),
-    "registry": ("WorkflowRegistry",),
+    "definition.registry": ("WorkflowRegistry",),
     "remediation": (
         "RemediationContext",
         "RemediationLoop",
     ),
-    "scopes": ("ScopeHierarchy",),
+    "definition.scopes": ("ScopeHierarchy",),
     "step_executor": (
         "ExecutionResult",
         "StepExecutor",
     ),
-    "step_state": (
+    "states.step_state": (
         "LLMCall",
         "StepState",
         "StepStatus",
         "StepTransition",
     ),
-    "validator": (
+    "definition.validator": (
         "ValidationError",
         "ValidationErrorCode",
         "ValidationResult",
         "WorkflowValidator",
     ),
-    "workflow_executor": (
+    "executor.workflow_executor": (
         "WorkflowExecutionResult",
         "WorkflowExecutor",
     ),
-    "workflow_state": (
+    "states.workflow_state": (
         "AcceptanceDecision",
         "Frame",
         "IterationProgress",

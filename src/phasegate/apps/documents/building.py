@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from phasegate import Engine, Flow, Registry
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.flow import flow_of
-from phasegate.apps.documents.ledger import Ledger
-from phasegate.apps.documents.models import Workflow, WorkflowStep
 from phasegate.apps.documents.phases import ListItems, Produce
 from phasegate.apps.documents.run_documents import Layout
+from phasegate.apps.documents.spending.ledger import Ledger
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.apps.documents.tables import SCHEMA, metadata
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from phasegate.apps.documents.models import InputReference, Workflow, WorkflowStep
-from phasegate.apps.documents.scope_paths import ScopePath
+from phasegate.apps.documents.definition.models import InputReference, Workflow, WorkflowStep
+from phasegate.apps.documents.states.scope_paths import ScopePath
 from phasegate.core.flow import Flow, Gate, Phase, Retry
 from phasegate.core.run import Scope
 from phasegate.llm import LLMError

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from phasegate.apps.documents.models import InputReference, Workflow, WorkflowStep
-from phasegate.apps.documents.references import input_keys, violation, violation_message
-from phasegate.apps.documents.scopes import ScopeHierarchy
+from phasegate.apps.documents.definition.models import InputReference, Workflow, WorkflowStep
+from phasegate.apps.documents.definition.references import input_keys, violation, violation_message
+from phasegate.apps.documents.definition.scopes import ScopeHierarchy
 
 
 class DocumentStore(Protocol):

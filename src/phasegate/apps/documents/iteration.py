@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import WorkflowError
-from phasegate.apps.documents.models import Workflow, WorkflowStep
 
 #: An id becomes part of keys, paths and pages; nobody needs a longer one.
 LONGEST_ID = 200

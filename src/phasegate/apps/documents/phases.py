@@ -15,19 +15,19 @@ from typing import Any
 import orjson
 
 from phasegate import Context, Fatal, Outcome
-from phasegate.apps.documents import budgets
-from phasegate.apps.documents.budgets import Exceeded
+from phasegate.apps.documents.definition.models import WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
 from phasegate.apps.documents.flow import UNFIT, attempts_of
 from phasegate.apps.documents.iteration import as_entity, item_key
-from phasegate.apps.documents.models import WorkflowStep
 from phasegate.apps.documents.prompting import Revision
 from phasegate.apps.documents.run_documents import Layout, RunDocuments
-from phasegate.apps.documents.spending import client_of
+from phasegate.apps.documents.spending import budgets
+from phasegate.apps.documents.spending.budgets import Exceeded
+from phasegate.apps.documents.spending.charging import client_of
 from phasegate.apps.documents.statements import LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
+from phasegate.apps.documents.states.step_state import LLMCall, StepState, StepStatus
 from phasegate.apps.documents.step_executor import ExecutionResult, Place, StepExecutor
-from phasegate.apps.documents.step_state import LLMCall, StepState, StepStatus
 from phasegate.llm import LLMError
 
 #: Characters of an answer that are kept when it is not fit: enough to see what was wrong.

@@ -12,16 +12,16 @@ from typing import Any
 import orjson
 
 from phasegate import Engine, PhaseRun, PhaseStatus, Run, RunStatus, Subject
-from phasegate.apps.documents import budgets
-from phasegate.apps.documents.budgets import BUDGET, is_about_budget
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, WorkflowError
 from phasegate.apps.documents.flow import gate_name, is_gate
 from phasegate.apps.documents.gates.answers import validate_answers
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import Workflow, WorkflowStep
 from phasegate.apps.documents.run_documents import Layout
+from phasegate.apps.documents.spending import budgets
+from phasegate.apps.documents.spending.budgets import BUDGET, is_about_budget
 from phasegate.apps.documents.statements import DOCUMENTS
-from phasegate.apps.documents.step_state import StepState
+from phasegate.apps.documents.states.step_state import StepState
 from phasegate.core.run import Scope
 
 #: The kind of subject that a project is.

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from phasegate.apps.documents.models import DocumentTypeConfig
+from phasegate.apps.documents.definition.models import DocumentTypeConfig
 
 
 @dataclass(frozen=True, slots=True)

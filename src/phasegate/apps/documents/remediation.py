@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from phasegate.apps.documents.gates.qa import QAFinding, QAResult
-from phasegate.apps.documents.step_state import StepState
+from phasegate.apps.documents.states.step_state import StepState
 
 #: As much of the previous answer as is shown again.
 LONGEST_OUTPUT = 2_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phasegate import Context
-from phasegate.apps.documents.models import Workflow, WorkflowStep
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.core.run import Scope
 
 #: Where a run's input has the documents that were there before it began, by type.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import orjson
 
 from phasegate import Engine, Run
-from phasegate.apps.documents.models import Workflow
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.projects import Document, documents
 from phasegate.apps.documents.prompts import PromptLoader, prompt_sha256
 from phasegate.apps.documents.run_documents import Layout

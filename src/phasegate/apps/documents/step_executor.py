@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.errors import PromptNotFoundError, WorkflowError
 from phasegate.apps.documents.flow import attempts_of
 from phasegate.apps.documents.gates.answers import validate_answers
@@ -22,11 +23,10 @@ from phasegate.apps.documents.gates.clarification import (
 from phasegate.apps.documents.gates.qa import QAFinding, QAGate, QAResult, check_document
 from phasegate.apps.documents.inputs import DocumentStore, InputResolver
 from phasegate.apps.documents.json_answers import JSONAnswerError, parse_json_answer
-from phasegate.apps.documents.models import Workflow, WorkflowStep
 from phasegate.apps.documents.prompting import Revision, user_prompt
 from phasegate.apps.documents.prompts import PromptLoader, prompt_sha256
 from phasegate.apps.documents.remediation import RemediationLoop
-from phasegate.apps.documents.step_state import LLMCall, StepState, StepStatus
+from phasegate.apps.documents.states.step_state import LLMCall, StepState, StepStatus
 from phasegate.llm import Client, LLMError, Prices, Request, Response, Retrying, as_client
 
 #: How often a step may ask before it has to go on with assumptions.

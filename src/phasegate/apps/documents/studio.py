@@ -10,16 +10,16 @@ from typing import Any
 
 from phasegate import Engine, Registry, Run
 from phasegate import database as databases
-from phasegate.apps.documents import budgets
 from phasegate.apps.documents.building import build_flow, prepare, version_of
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import Workflow
 from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.run_documents import GIVEN
+from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.apps.documents.tables import SCHEMA
 from phasegate.llm import Client, Prices, open_client

@@ -12,8 +12,8 @@ from phasegate import Engine
 from phasegate.apps.documents import projects, studio
 from phasegate.apps.documents.cli import talking
 from phasegate.apps.documents.cli.common import Models, Replayed, report, work
+from phasegate.apps.documents.definition.loader import WorkflowLoader
 from phasegate.apps.documents.errors import WorkflowLoadError
-from phasegate.apps.documents.loader import WorkflowLoader
 from phasegate.apps.documents.studio import Studio
 from phasegate.cli.session import Session
 from phasegate.errors import InputError

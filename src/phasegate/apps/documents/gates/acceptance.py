@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.workflow_state import AcceptanceDecision
+from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.states.workflow_state import AcceptanceDecision
 
 __all__ = ["AcceptanceDecision", "AcceptanceGate"]
 

@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+from phasegate.apps.documents.definition.models import DocumentTypeConfig
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.gates.schemas import Schema, compile_schema, violations
 from phasegate.apps.documents.iteration import declared_id, item_key
 from phasegate.apps.documents.json_answers import JSONAnswerError, parse_json
-from phasegate.apps.documents.models import DocumentTypeConfig
 
 Severity = Literal["error", "warning"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from phasegate.apps.documents.context import StoredDocument, WorkflowContext
+from phasegate.apps.documents.executor.sequence import Sequence, Stop
 from phasegate.apps.documents.gates.acceptance import AcceptanceGate
 from phasegate.apps.documents.prompting import Revision
-from phasegate.apps.documents.scope_paths import ScopePath
-from phasegate.apps.documents.sequence import Sequence, Stop
-from phasegate.apps.documents.step_state import StepState, StepStatus, question_to_dict
-from phasegate.apps.documents.workflow_state import AcceptanceDecision, WorkflowState
+from phasegate.apps.documents.states.context import StoredDocument, WorkflowContext
+from phasegate.apps.documents.states.scope_paths import ScopePath
+from phasegate.apps.documents.states.step_state import StepState, StepStatus, question_to_dict
+from phasegate.apps.documents.states.workflow_state import AcceptanceDecision, WorkflowState
 from phasegate.core import facts as f
 from phasegate.core.run import PhaseStatus, Run
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, TypeVar
 
-from phasegate.apps.documents.errors import WorkflowLoadError
-from phasegate.apps.documents.models import (
+from phasegate.apps.documents.definition.models import (
     DocumentTypeConfig,
     EntityTypeConfig,
     InputReference,
@@ -16,8 +15,9 @@ from phasegate.apps.documents.models import (
     Workflow,
     WorkflowStep,
 )
-from phasegate.apps.documents.places import extend
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.definition.places import extend
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.errors import WorkflowLoadError
 
 T = TypeVar("T")
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.flow import flow_of, gate_name, named
-from phasegate.apps.documents.models import Workflow, WorkflowStep
-from phasegate.apps.documents.scope_paths import ScopePath
-from phasegate.apps.documents.workflow_state import Frame
+from phasegate.apps.documents.states.scope_paths import ScopePath
+from phasegate.apps.documents.states.workflow_state import Frame
 from phasegate.core import planner
 from phasegate.core.run import Instance, PhaseStatus, Run, Scope
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from phasegate.apps.documents.definition.models import ScopeConfig, Workflow
 from phasegate.apps.documents.errors import ScopeHierarchyError
-from phasegate.apps.documents.models import ScopeConfig, Workflow
 
 
 class ScopeHierarchy:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from phasegate.apps.documents.models import InputReference
-from phasegate.apps.documents.places import place
-from phasegate.apps.documents.references import violation
-from phasegate.apps.documents.rules import PlacedStep, Subject
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.definition.models import InputReference
+from phasegate.apps.documents.definition.places import place
+from phasegate.apps.documents.definition.references import violation
+from phasegate.apps.documents.definition.rules import PlacedStep, Subject
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
 
 
 def production_order(subject: Subject) -> Iterator[ValidationError]:

@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from phasegate.apps.documents.accepting import Pending, called, is_repeated
-from phasegate.apps.documents.context import WorkflowContext
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.digests import digest
-from phasegate.apps.documents.driving import Drive
 from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, InvalidExecutionStateError
+from phasegate.apps.documents.executor.accepting import Pending, called, is_repeated
+from phasegate.apps.documents.executor.driving import Drive
+from phasegate.apps.documents.executor.performing import EventSink, Means
 from phasegate.apps.documents.flow import named
 from phasegate.apps.documents.gates.acceptance import AcceptanceGate
 from phasegate.apps.documents.iteration import IterationHandler
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.performing import EventSink, Means
-from phasegate.apps.documents.persistence import StatePersistence
-from phasegate.apps.documents.scope_paths import parse_path
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.persistence import StatePersistence
+from phasegate.apps.documents.states.scope_paths import parse_path
+from phasegate.apps.documents.states.workflow_state import AcceptanceDecision, WorkflowState, WorkflowStatus
 from phasegate.apps.documents.step_executor import StepExecutor
-from phasegate.apps.documents.workflow_state import AcceptanceDecision, WorkflowState, WorkflowStatus
 
 
 @dataclass

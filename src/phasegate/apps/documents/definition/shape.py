@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from phasegate.apps.documents.places import extend, place
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.definition.places import extend, place
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
 from phasegate.errors import did_you_mean
 
 #: How many objects and arrays may stand within one another; more than thirty iterations within iterations.

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from phasegate.apps.documents.context import WorkflowContext
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.errors import ConcurrentUpdateError, PersistenceError
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.paired_files import Pair, PairedFiles
-from phasegate.apps.documents.workflow_state import WorkflowState, WorkflowStatus
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.paired_files import Pair, PairedFiles
+from phasegate.apps.documents.states.workflow_state import WorkflowState, WorkflowStatus
 
 _ENDED = {WorkflowStatus.COMPLETED, WorkflowStatus.FAILED, WorkflowStatus.CANCELLED}
 

@@ -12,12 +12,12 @@ import asyncio
 import inspect
 from typing import Any
 
-from phasegate.apps.documents.context import WorkflowContext
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.performing import Means, Performer
-from phasegate.apps.documents.recalling import Memory, scope_id_of
-from phasegate.apps.documents.sequence import Sequence, Stop
-from phasegate.apps.documents.workflow_state import Frame, WorkflowState, WorkflowStatus
+from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.executor.performing import Means, Performer
+from phasegate.apps.documents.executor.recalling import Memory, scope_id_of
+from phasegate.apps.documents.executor.sequence import Sequence, Stop
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.workflow_state import Frame, WorkflowState, WorkflowStatus
 from phasegate.core import facts as f
 from phasegate.core.planner import advance
 from phasegate.core.run import PhaseStatus, Run, RunStatus, Subject

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import AcceptanceError, PersistenceError, WorkflowError
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.scope_paths import ScopePath, parse_path
+from phasegate.apps.documents.states.scope_paths import ScopePath, parse_path
 
 SCHEMA_VERSION = "workflow_context.v1"
 

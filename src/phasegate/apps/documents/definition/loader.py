@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.definition.reading import read_workflow
+from phasegate.apps.documents.definition.validator import WorkflowValidator
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
 from phasegate.apps.documents.errors import WorkflowLoadError
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.reading import read_workflow
-from phasegate.apps.documents.validator import WorkflowValidator
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
 
 #: Findings that do not keep a definition from being loaded: prompts may be written after it.
 _TOLERATED = frozenset({ValidationErrorCode.PROMPT_NOT_IN_MANIFEST})

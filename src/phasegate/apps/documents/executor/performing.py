@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from phasegate.apps.documents.context import WorkflowContext
+from phasegate.apps.documents.definition.models import IterationConfig, Workflow, WorkflowStep
 from phasegate.apps.documents.errors import WorkflowError
+from phasegate.apps.documents.executor.recalling import Memory
+from phasegate.apps.documents.executor.sequence import Stop
 from phasegate.apps.documents.flow import MOST_ITEMS, attempts_of
 from phasegate.apps.documents.gates.acceptance import AcceptanceGate
 from phasegate.apps.documents.iteration import IterationHandler, IterationInstance
-from phasegate.apps.documents.models import IterationConfig, Workflow, WorkflowStep
-from phasegate.apps.documents.persistence import StatePersistence
 from phasegate.apps.documents.prompting import Revision
-from phasegate.apps.documents.recalling import Memory
-from phasegate.apps.documents.sequence import Stop
+from phasegate.apps.documents.states.context import WorkflowContext
+from phasegate.apps.documents.states.persistence import StatePersistence
+from phasegate.apps.documents.states.step_state import StepState, StepStatus
+from phasegate.apps.documents.states.workflow_state import Frame, IterationProgress, WorkflowStatus
 from phasegate.apps.documents.step_executor import Place, StepExecutor
-from phasegate.apps.documents.step_state import StepState, StepStatus
-from phasegate.apps.documents.workflow_state import Frame, IterationProgress, WorkflowStatus
 from phasegate.core.run import Run
 
 #: Is told what happened, one event after the other.

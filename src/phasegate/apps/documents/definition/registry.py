@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from phasegate.apps.documents.definition.loader import WorkflowLoader
+from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.definition.verdicts import ValidationError
 from phasegate.apps.documents.errors import WorkflowLoadError, WorkflowNotFoundError
-from phasegate.apps.documents.loader import WorkflowLoader
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.verdicts import ValidationError
 
 _log = logging.getLogger("phasegate.documents")
 

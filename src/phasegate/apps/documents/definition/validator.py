@@ -10,16 +10,16 @@ from typing import Any
 import jsonschema
 from jsonschema import Draft202012Validator
 
-from phasegate.apps.documents.doubts import DOUBTS
+from phasegate.apps.documents.definition.doubts import DOUBTS
+from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.definition.places import place
+from phasegate.apps.documents.definition.reading import read_workflow
+from phasegate.apps.documents.definition.rules import TYPE_RULES, Subject
+from phasegate.apps.documents.definition.scopes import hierarchy_problems
+from phasegate.apps.documents.definition.shape import packaged_schema, shape_errors
+from phasegate.apps.documents.definition.step_rules import STEP_RULES
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode, ValidationResult
 from phasegate.apps.documents.errors import WorkflowLoadError
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.places import place
-from phasegate.apps.documents.reading import read_workflow
-from phasegate.apps.documents.rules import TYPE_RULES, Subject
-from phasegate.apps.documents.scopes import hierarchy_problems
-from phasegate.apps.documents.shape import packaged_schema, shape_errors
-from phasegate.apps.documents.step_rules import STEP_RULES
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode, ValidationResult
 from phasegate.errors import InputError
 
 __all__ = ["ValidationError", "ValidationErrorCode", "ValidationResult", "WorkflowValidator"]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from phasegate.apps.documents.errors import InvalidTransitionError, PersistenceError
-from phasegate.apps.documents.step_state import StepState
+from phasegate.apps.documents.states.step_state import StepState
 
 SCHEMA_VERSION = "workflow_state.v1"
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from phasegate import Context, Fatal, Snooze
-from phasegate.apps.documents import budgets
-from phasegate.apps.documents.budgets import Exceeded
-from phasegate.apps.documents.ledger import Account, Ledger, Place, settling
+from phasegate.apps.documents.spending import budgets
+from phasegate.apps.documents.spending.budgets import Exceeded
+from phasegate.apps.documents.spending.ledger import Account, Ledger, Place, settling
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.errors import StoreError
 from phasegate.llm import Client, LLMError, Request, Response

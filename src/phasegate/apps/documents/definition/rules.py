@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from phasegate.apps.documents.models import DocumentTypeConfig, EntityTypeConfig, Workflow, WorkflowStep
-from phasegate.apps.documents.places import extend, place
-from phasegate.apps.documents.scopes import ScopeHierarchy
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.definition.models import DocumentTypeConfig, EntityTypeConfig, Workflow, WorkflowStep
+from phasegate.apps.documents.definition.places import extend, place
+from phasegate.apps.documents.definition.scopes import ScopeHierarchy
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
 from phasegate.errors import did_you_mean
 
 

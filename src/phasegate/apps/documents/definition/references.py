@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from phasegate.apps.documents.models import InputReference
-from phasegate.apps.documents.scopes import ScopeHierarchy
-from phasegate.apps.documents.verdicts import ValidationErrorCode
+from phasegate.apps.documents.definition.models import InputReference
+from phasegate.apps.documents.definition.scopes import ScopeHierarchy
+from phasegate.apps.documents.definition.verdicts import ValidationErrorCode
 
 
 class ScopeRelation(Enum):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from phasegate.apps.documents.models import InputReference
-from phasegate.apps.documents.references import violation, violation_message
-from phasegate.apps.documents.rules import PlacedStep, Subject
-from phasegate.apps.documents.verdicts import ValidationError, ValidationErrorCode
+from phasegate.apps.documents.definition.models import InputReference
+from phasegate.apps.documents.definition.references import violation, violation_message
+from phasegate.apps.documents.definition.rules import PlacedStep, Subject
+from phasegate.apps.documents.definition.verdicts import ValidationError, ValidationErrorCode
 
 _TASK_PROMPT = re.compile(r"[\w\s]+ v\d+\.\d+")
 

@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import Any
 
 from phasegate import Engine, PhaseRun, Run
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
 from phasegate.apps.documents.gates.answers import validate_answers
 from phasegate.apps.documents.gates.questions import ClarificationQuestion
-from phasegate.apps.documents.ledger import Account, Ledger, Place
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.step_state import question_from_dict, question_to_dict
+from phasegate.apps.documents.spending.ledger import Account, Ledger, Place
+from phasegate.apps.documents.states.step_state import question_from_dict, question_to_dict
 from phasegate.core.run import Scope
 from phasegate.errors import InputError, NotAllowed, Stale, did_you_mean
 from phasegate.llm import Prices

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from phasegate.apps.documents.context import StoredDocument, WorkflowContext
+from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.errors import AcceptanceError
+from phasegate.apps.documents.executor.recalling import scope_id_of
+from phasegate.apps.documents.executor.sequence import Stop
 from phasegate.apps.documents.gates.acceptance import AcceptanceGate
-from phasegate.apps.documents.models import Workflow
-from phasegate.apps.documents.recalling import scope_id_of
-from phasegate.apps.documents.scope_paths import ScopePath, parse_path
-from phasegate.apps.documents.sequence import Stop
-from phasegate.apps.documents.workflow_state import AcceptanceDecision, WorkflowState, WorkflowStatus
+from phasegate.apps.documents.states.context import StoredDocument, WorkflowContext
+from phasegate.apps.documents.states.scope_paths import ScopePath, parse_path
+from phasegate.apps.documents.states.workflow_state import AcceptanceDecision, WorkflowState, WorkflowStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""From a definition in a file to a workflow that has been checked."""

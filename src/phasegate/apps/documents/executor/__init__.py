@@ -1,0 +1,1 @@
+"""The workflow executor: state and context in, state and context out."""

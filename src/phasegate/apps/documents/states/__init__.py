@@ -1,0 +1,1 @@
+"""What is known about an execution in memory, and how it is kept in files."""
