@@ -19,6 +19,7 @@ from phasegate.apps.documents.errors import AcceptanceError, ClarificationError,
 from phasegate.apps.documents.projects import Verdict
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.staleness import minimal, stale
+from phasegate.apps.documents.statements import CALLS as CALLS_OF
 from phasegate.errors import NotAllowed, Stale
 from phasegate.llm import LLMError, Request
 from tests import postgres
@@ -255,6 +256,32 @@ def test_a_rejected_document_is_revised_with_the_reviewers_words_and_asked_about
     versions = [each for each in projects.documents(engine, run) if each.doc_type == "track_plan"]
     assert [(each.version, each.latest, each.accepted_by) for each in versions] == [(1, False, ()), (2, True, ())]
     assert finish(engine, run).status is RunStatus.SUCCEEDED
+
+
+def test_a_revision_knows_what_was_answered_before(engine: Engine) -> None:
+    client = Counting(once("track_plan", json.dumps(QUESTIONS)))
+    run, waiting = step(engine, begin(engine, client, change=revising))
+    projects.answer(engine, run, waiting[0], {"ROOMS": 2}, by="ann")
+    run, waiting = step(engine, run)
+    projects.decide(engine, run, waiting[0], Verdict(False, by="bob", role="chair", comment="shorter"))
+    step(engine, run)
+    assert "How many rooms are there?\n  2" in client.requests[-1].user
+    assert "shorter" in client.requests[-1].user
+
+
+def test_every_answer_of_the_model_is_on_record_once(engine: Engine) -> None:
+    said = ["prose", json.dumps(QUESTIONS), "[]"]
+    client = Counting(lambda kind, request: said.pop(0) if kind == "track_plan" and said else None)
+
+    def change(definition: dict[str, Any]) -> None:
+        definition["steps"][1]["max_attempts"] = 4
+
+    run, waiting = step(engine, begin(engine, client, change=change))
+    projects.answer(engine, run, waiting[0], {"ROOMS": 2}, by="ann")
+    run = finish(engine, run)
+    calls = [row for row in engine.read(CALLS_OF, {"run": run.id}) if row["step"] == "plan_tracks"]
+    assert sorted(row["number"] for row in calls) == [1, 2, 3, 4]
+    assert len(engine.read(CALLS_OF, {"run": run.id})) == len(client.requests) == 13
 
 
 def test_a_document_is_revised_three_times_and_no_more(engine: Engine) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -18,22 +19,20 @@ from phasegate import Context, Fatal, Outcome
 from phasegate.apps.documents.definition.models import WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
-from phasegate.apps.documents.flow import UNFIT, attempts_of
+from phasegate.apps.documents.flow import MOST_ITEMS, UNFIT, attempts_of
 from phasegate.apps.documents.iteration import as_entity, item_key
 from phasegate.apps.documents.prompting import Revision
 from phasegate.apps.documents.run_documents import Layout, RunDocuments
 from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.spending.budgets import Exceeded
 from phasegate.apps.documents.spending.charging import client_of
-from phasegate.apps.documents.statements import LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
-from phasegate.apps.documents.states.step_state import LLMCall, StepState, StepStatus
+from phasegate.apps.documents.statements import LAST_ANSWERS, LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
+from phasegate.apps.documents.states.step_state import AnsweredQuestion, LLMCall, StepState, StepStatus
 from phasegate.apps.documents.step_executor import ExecutionResult, Place, StepExecutor
 from phasegate.llm import LLMError
 
 #: Characters of an answer that are kept when it is not fit: enough to see what was wrong.
 KEPT = 100_000
-#: Items an iteration goes through when the step does not say ``max_items``: more are rather a mistake of the model.
-MOST_ITEMS = 200
 
 
 class Produce:
@@ -48,7 +47,7 @@ class Produce:
         Raises ``Fatal`` when another attempt is of no use.
         """
         documents = RunDocuments(self._layout, context, self._step)
-        state, revision = self._state(context)
+        state, revision, recorded = self._state(context)
         ids = list(documents.ids.values())
         place = Place(self._step, self._layout.workflow, documents, ids[-1] if ids else None, documents.ids)
         try:
@@ -56,15 +55,16 @@ class Produce:
             result = await self._executor.attempt(place, state, revision, client=client)
         except Exceeded as error:
             refused = budgets.refusal(context.questions, context.answers)
-            return context.ask({**error.question(context.phase, refused), **_left(state, revision)})
+            return context.ask({**error.question(context.phase, refused), **_left(state, revision, recorded)})
         except LLMError as error:
             if error.retryable:
                 raise
             raise Fatal(f"{error}" + (f" ({error.hint})" if error.hint else "")) from None
-        return self._ending(context, result, documents, revision)
+        return self._ending(context, result, documents, revision, recorded)
 
-    def _state(self, context: Context) -> tuple[StepState, Revision | None]:
-        """The state the step goes on from, and the revision it is about: what the last attempt left behind."""
+    def _state(self, context: Context) -> tuple[StepState, Revision | None, int]:
+        """The state the step goes on from, the revision it is about, and how many of the state's calls are on record: what the
+        last attempt left behind."""
         sent_back: Mapping[str, Any] = context.feedback if isinstance(context.feedback, Mapping) else {}
         left = context.questions if context.answers is not None else sent_back.get(UNFIT)
         if left is not None:
@@ -72,13 +72,20 @@ class Produce:
             revision = Revision(**left["revision"]) if left["revision"] else None
             if context.answers is not None:
                 self._take_answers(state, context.answers)
-            return state, revision
+            return state, revision, left["recorded"]
         state = StepState(self._step.step_id, max_attempts=attempts_of(self._step))
         if "outcome" in sent_back:  # a person rejected it
             rows = context.read(LAST_OUTPUT, _where(context))
             rejected = orjson.loads(rows[0]["body"]) if rows else None
-            return state, Revision(rejected, sent_back.get("comment", ""), ", ".join(sent_back.get("by", ())))
-        return state, None
+            state.answered = [AnsweredQuestion(**each) for each in self._answered(context)]
+            said = Revision(rejected, sent_back.get("comment", ""), ", ".join(sent_back.get("by", ())))
+            return state, said, 0
+        return state, None, 0
+
+    def _answered(self, context: Context) -> list[dict[str, Any]]:
+        """What people answered for the version that was rejected; the revision is to know it too."""
+        rows = context.read(LAST_ANSWERS, _where(context))
+        return orjson.loads(rows[0]["answers"]) if rows else []
 
     def _take_answers(self, state: StepState, answers: Any) -> None:
         if state.status is StepStatus.CLARIFYING:
@@ -88,25 +95,23 @@ class Produce:
                 raise Fatal(f"the answers do not fit the questions: {error}") from None
 
     def _ending(
-        self, context: Context, result: ExecutionResult, documents: RunDocuments, revision: Revision | None
-    ) -> Any:
+        self, context: Context, result: ExecutionResult, documents: RunDocuments, revision: Revision | None,
+        recorded: int,
+    ) -> Any:  # fmt: skip
         state = result.state
         if state.status is StepStatus.FAILED:
             raise Fatal(state.error or "the step failed")
         if state.status is StepStatus.COMPLETED:
-            self._record(context, state, documents)
+            self._record_document(context, state, documents)
+            _record_calls(context, state, recorded)
             return state.output_document
-        left = _left(state, revision)
-        if state.status is StepStatus.CLARIFYING:
+        if state.status is StepStatus.CLARIFYING:  # an attempt that asks writes nothing: the next one does it
+            left = _left(state, revision, recorded)
             return context.ask({"questions": left["state"]["clarification_questions"], **left})
-        return Outcome(UNFIT, {UNFIT: left})
+        _record_calls(context, state, recorded)
+        return Outcome(UNFIT, {UNFIT: _left(state, revision, len(state.llm_calls))})
 
-    def _record(self, context: Context, state: StepState, documents: RunDocuments) -> None:
-        """Write down the document and everything the model was asked for it."""
-        common = {
-            "run_id": context.run.id, "step": context.phase, "scope": _scope(context), "tenant": context.tenant,
-            "workflow": context.run.flow, "project": context.subject.id,
-        }  # fmt: skip
+    def _record_document(self, context: Context, state: StepState, documents: RunDocuments) -> None:
         warnings = [each.to_dict() for each in state.qa_result.findings] if state.qa_result else []
         read = [self._layout.producer.get(each.doc_type or "") for each in self._step.inputs]
         made_from = [[name, digest(context.inputs[name])] for name in read if name and context.inputs.get(name)]
@@ -114,14 +119,13 @@ class Produce:
         context.write(
             RECORD_DOCUMENT,
             {
-                **common, "version": context.attempt, "doc_type": self._step.produces, "path": documents.path,
+                **_common(context), "version": context.attempt, "doc_type": self._step.produces, "path": documents.path,
                 "sha256": digest(state.output_document), "role_sha256": hashes["role"], "task_sha256": hashes["task"],
                 "prompt_sha256": hashes["user"], "model": state.llm_calls[-1].model, "attempts": state.attempt,
                 "inputs": _text(made_from), "findings": _text(warnings), "produced_at": context.now(),
+                "answers": _text([asdict(each) for each in state.answered]),
             },
         )  # fmt: skip
-        for number, call in enumerate(state.llm_calls, 1):
-            context.write(RECORD_CALL, {**common, "attempt": context.attempt, "number": number, **_row(call)})
 
 
 class ListItems:
@@ -162,9 +166,23 @@ def _row(call: LLMCall) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _left(state: StepState, revision: Revision | None) -> dict[str, Any]:
+def _common(context: Context) -> dict[str, Any]:
+    """What every row of a step has."""
+    return {
+        "run_id": context.run.id, "step": context.phase, "scope": _scope(context), "tenant": context.tenant,
+        "workflow": context.run.flow, "project": context.subject.id,
+    }  # fmt: skip
+
+
+def _record_calls(context: Context, state: StepState, recorded: int) -> None:
+    """Write down what the model was asked since the calls that are on record."""
+    for number, call in enumerate(state.llm_calls[recorded:], recorded + 1):
+        context.write(RECORD_CALL, {**_common(context), "attempt": context.attempt, "number": number, **_row(call)})
+
+
+def _left(state: StepState, revision: Revision | None, recorded: int) -> dict[str, Any]:
     """What the next attempt goes on from."""
-    return {"state": _shortened(state), "revision": _told(revision)}
+    return {"state": _shortened(state), "revision": _told(revision), "recorded": recorded}
 
 
 def _shortened(state: StepState) -> dict[str, Any]:

@@ -24,6 +24,11 @@ LAST_OUTPUT = sa.text(
     "SELECT body FROM phasegate_outputs WHERE run_id = :run AND phase = :step AND scope = :scope"
     " ORDER BY version DESC LIMIT 1"
 )
+#: What people were asked for the version a step gave last, and what they answered, as JSON text.
+LAST_ANSWERS = sa.text(
+    "SELECT answers FROM document_versions WHERE run_id = :run AND step = :step AND scope = :scope"
+    " ORDER BY version DESC LIMIT 1"
+)
 #: One version of it.
 OUTPUT = sa.text(
     "SELECT body FROM phasegate_outputs WHERE run_id = :run AND phase = :step AND scope = :scope AND version = :version"

@@ -32,7 +32,7 @@ def _table(name: str, *columns: Any) -> sa.Table:
 
 #: One row per version of a document. ``scope`` is the JSON list of the items it belongs to, ``path`` the same for people
 #: (``track=t1/talk=k2``), ``version`` that of the output; ``attempts`` how many answers it took; ``inputs`` the JSON list of what
-#: it was made from, as ``[step, sha256]``; ``findings`` the warnings it passed with.
+#: it was made from, as ``[step, sha256]``; ``findings`` the warnings it passed with; ``answers`` what people answered for it.
 document_versions = _table(
     "document_versions",
     sa.Column("version", sa.Integer, primary_key=True),
@@ -49,6 +49,7 @@ document_versions = _table(
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("findings", sa.Text, nullable=False),
+    sa.Column("answers", sa.Text, nullable=False),
     sa.Column("produced_at", UtcTime, nullable=False),
 )
 sa.Index("ix_document_versions_project", document_versions.c.tenant, document_versions.c.project)
