@@ -309,6 +309,57 @@ def test_wrong_roles_documents_and_states_change_nothing(engine: Engine) -> None
         projects.decide(engine, run, waiting[0], CHAIR)
 
 
+def test_a_revision_that_failed_is_taken_up_again_with_the_reviewers_words(engine: Engine) -> None:
+    broken = {"is": False}
+    client = Counting(lambda kind, request: "prose" if broken["is"] and kind == "track_plan" else None)
+    run, waiting = step(engine, begin(engine, client, change=revising))
+    projects.decide(engine, run, waiting[0], Verdict(False, by="bob", role="chair", comment="name the rooms"))
+    broken["is"] = True
+    run, waiting = step(engine, run)
+    assert (run.status, waiting) == (RunStatus.FAILED, [])
+    broken["is"] = False
+    engine.retry(run.id)
+    run, waiting = step(engine, run)
+    assert [each.name for each in waiting] == ["track_plan"]
+    assert "name the rooms" in client.requests[-1].user
+    assert "Quiet Nights" in client.requests[-1].user  # the rejected document
+    assert len(engine.read(CALLS_OF, {"run": run.id})) == len(client.requests)  # also those of what failed
+
+
+def test_a_document_that_was_accepted_and_is_made_anew_is_no_revision(engine: Engine) -> None:
+    client = Counting()
+    run, waiting = step(engine, begin(engine, client, change=revising))
+    projects.decide(engine, run, waiting[0], Verdict(False, by="bob", role="chair", comment="name the rooms"))
+    run, waiting = step(engine, run)
+    projects.decide(engine, run, waiting[0], CHAIR)
+    for _ in range(4):  # as often as somebody likes: these are no revisions
+        engine.reset(run.id, "plan_tracks", by="ann")
+        run, waiting = step(engine, run)
+        assert "name the rooms" not in client.requests[-1].user
+        assert [each.name for each in waiting] == ["track_plan"]
+    projects.decide(engine, run, waiting[0], Verdict(False, by="bob", role="chair", comment="shorter"))
+    run, waiting = step(engine, run)
+    assert [each.name for each in waiting] == ["track_plan"]
+    assert "shorter" in client.requests[-1].user
+
+
+def test_nothing_waits_in_a_project_that_has_ended(engine: Engine) -> None:
+    run, waiting = step(engine, begin(engine, Counting()))
+    projects.decide(engine, run, waiting[0], CHAIR)
+    run, waiting = step(engine, run)
+    projects.decide(engine, run, waiting[0], Verdict(False, by="bob", role="chair", comment="no"))
+    run, waiting = step(engine, run)
+    assert (run.status, waiting) == (RunStatus.FAILED, [])
+
+
+def test_every_project_has_the_model_it_was_begun_with(engine: Engine) -> None:
+    first, second = Counting(), Counting()
+    one, other = begin(engine, first), begin(engine, second, project="other")
+    finish(engine, one)
+    finish(engine, other)
+    assert (Counter(first.kinds), Counter(second.kinds)) == (CALLS, CALLS)
+
+
 # --- what has changed -----------------------------------------------------------------------------------------------
 
 
@@ -330,6 +381,10 @@ def test_what_rests_on_a_changed_document_is_stale(engine: Engine) -> None:
     found = {each.document.name: each.reasons for each in stale(engine, run, workflow, prompts)}
     assert found["talk_list[track=small-data]"] == ("track_outline[track=small-data] has changed",)
     assert set(found) == {name for name in NAMES if name.startswith("talk_")}
+    assert set(found["talk_abstract[track=small-data/talk=plans]"]) == {
+        "track_outline[track=small-data] has changed",
+        "talk_list[track=small-data] is stale",
+    }
     again = minimal(stale(engine, run, workflow, prompts))
     assert {each.step for each in again} == {"list_talks", "write_abstract"}
 

@@ -116,7 +116,8 @@ RULES: list[tuple[str, Definition, Found]] = [
     ("a step that nothing leads to", changed(small(), MEMO, TOP_TEXT), {("UNREACHABLE_SCOPE", "steps[2].scope")}),
     ("a source that nothing leads to", detailed(("steps.+", iteration("top", "detail", [
      production("make_memo", "detail", "memo")], doc_type="note", collection_field="details", entity_type="detail")),
-     ("document_types.memo", document_type("detail"))), {("UNREACHABLE_SCOPE", "steps[2].iterate_over.doc_type")}),
+     ("document_types.memo", document_type("detail"))),
+     {("UNREACHABLE_SCOPE", "steps[2].iterate_over.doc_type"), ("ITERATION_SCOPE_MISMATCH", "steps[2].scope")}),
     ("a nested source that nothing leads to", skipping_a_level(),
      {("UNREACHABLE_SCOPE", "steps[1].steps[1].iterate_over.doc_type")}),
     ("an input twice", changed(small(), ("steps.1.steps.0.inputs", [{"doc_type": "plan", "scope": "project"}] * 2)),

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from phasegate import Engine, Flow, Registry
+from phasegate import Engine, Flow
 from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.digests import digest
-from phasegate.apps.documents.flow import flow_of
+from phasegate.apps.documents.executors import Executors
+from phasegate.apps.documents.flow import UNBOUNDED, flow_of
 from phasegate.apps.documents.phases import ListItems, Produce
 from phasegate.apps.documents.run_documents import Layout
 from phasegate.apps.documents.spending.ledger import Ledger
-from phasegate.apps.documents.step_executor import StepExecutor
-from phasegate.apps.documents.tables import SCHEMA, metadata
+from phasegate.apps.documents.tables import metadata
 
 
 def version_of(workflow: Workflow) -> int:
@@ -28,22 +28,19 @@ def as_data(workflow: Workflow) -> Any:
     return asdict(workflow)
 
 
-def build_flow(workflow: Workflow, executor: StepExecutor) -> Flow:
-    """The flow of a definition, its steps executed by ``executor``."""
+def build_flow(workflow: Workflow, executors: Executors) -> Flow:
+    """The flow of a definition."""
     layout = Layout(workflow)
-    for name, document in workflow.document_types.items():
-        if isinstance(document.schema, str):
-            executor.qa.register_schema(name, document.schema)
 
     def make(step: WorkflowStep) -> Callable[..., Any]:
-        return ListItems(layout, step) if step.is_iteration else Produce(layout, step, executor)
+        return ListItems(layout, step) if step.is_iteration else Produce(layout, step, executors)
 
-    return flow_of(workflow, version_of(workflow), make)
+    return flow_of(workflow, version_of(workflow), make, UNBOUNDED)
 
 
-def build_registry(workflow: Workflow, executor: StepExecutor) -> Registry:
-    """A registry with the flow of one definition."""
-    return Registry(build_flow(workflow, executor), schemas=[SCHEMA])
+def executors_of(flow: Flow) -> Executors:
+    """The executors that the steps of a flow ask for; ``flow`` is one that ``build_flow`` made."""
+    return next(phase.run.executors for phase in flow.phases if isinstance(phase.run, Produce))
 
 
 def prepare(engine: Engine) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 
 #: Headings below this level are written in bold: Markdown has no more.
 DEEPEST = 6
+#: Characters of a folder's name; file systems end at 255 bytes.
+LONGEST_NAME = 120
 #: Fields that come first: stored documents have their fields in the order of the alphabet.
 FIRST = ("title", "name", "id")
 
@@ -84,9 +87,19 @@ def difference(before: Any, after: Any, names: tuple[str, str]) -> str:
 
 
 def file_name(doc_type: str, path: str, suffix: str) -> str:
-    """The file of a document: its type, and below the root the items it belongs to."""
-    parts = [quote(each.partition("=")[2], safe=" ()+,") for each in path.split("/")] if path else []
-    return "/".join([*(part.replace(".", "%2E") for part in parts), f"{doc_type}.{suffix}"])
+    """The file of a document: its type, and below the root a folder for each of the items it belongs to.
+
+    Items whose ids differ have folders that differ, whatever characters stand in them; none leads out of its parent.
+    """
+    parts = [_folder(unquote(each.partition("=")[2])) for each in path.split("/")] if path else []
+    return "/".join([*parts, f"{doc_type}.{suffix}"])
+
+
+def _folder(scope_id: str) -> str:
+    name = quote(scope_id, safe=" ()+,").replace(".", "%2E")
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(scope_id.encode()).hexdigest()[:8]}"
 
 
 def write(folder: Path, name: str, text: str) -> Path:

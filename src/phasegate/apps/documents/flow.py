@@ -23,6 +23,9 @@ ATTEMPTS = 3
 REVISIONS = 3
 #: Items an iteration goes through when the step does not say ``max_items``: more are rather a mistake of the model.
 MOST_ITEMS = 200
+#: Of rounds the engine counts every one, also those in which somebody had a step done again; answers and revisions are counted by
+#: whoever executes the step.
+UNBOUNDED = 1_000_000
 #: The outcome of a step whose answer is not fit.
 UNFIT = "unfit"
 #: Waits, in seconds, between attempts in which the model could not be reached; the client has tried for a while by then.
@@ -44,12 +47,12 @@ def is_gate(phase: str) -> bool:
     return phase.endswith(_ACCEPTANCE)
 
 
-def flow_of(workflow: Workflow, version: int, make: Maker) -> Flow:
+def flow_of(workflow: Workflow, version: int, make: Maker, revisions: int = REVISIONS) -> Flow:
     """The flow of a definition. ``make`` gives the function of a step: what produces its document, or what lists its items.
 
     The definition must be one that the validator has passed. Raises ``FlowError`` when two steps have the same id.
     """
-    built = _Building(workflow, make)
+    built = _Building(workflow, make, revisions)
     built.add(workflow.steps, None, ())
     return Flow(workflow.workflow_id, version, tuple(built.phases))
 
@@ -71,8 +74,8 @@ def named(step_id: str, path: ScopePath) -> str:
 
 
 class _Building:
-    def __init__(self, workflow: Workflow, make: Maker) -> None:
-        self.workflow, self.make = workflow, make
+    def __init__(self, workflow: Workflow, make: Maker, revisions: int) -> None:
+        self.workflow, self.make, self.revisions = workflow, make, revisions
         self.phases: list[Phase] = []
         self.producer = {step.produces: step.step_id for step in workflow.get_production_steps()}
         self.lister = {step.scope: step.step_id for step in workflow.walk() if step.is_iteration}
@@ -94,12 +97,11 @@ class _Building:
     def _production(self, step: WorkflowStep, each: str | None, before: tuple[str, ...]) -> tuple[str, ...]:
         assert step.produces is not None
         document = self.workflow.document_types[step.produces]
-        sources = [self._source(reference) for reference in step.inputs]
-        rounds = attempts_of(step) * (REVISIONS + 1)
+        sources = [source for reference in step.inputs for source in self._sources(reference)]
         self.phases.append(
             Phase(
                 step.step_id, self.make(step), needs=_once(before, *sources), each=each, redo={UNFIT: step.step_id},
-                rounds=rounds, retry=UNREACHED, timeout=step.extra.get("timeout_s"), title=document.name,
+                rounds=UNBOUNDED, retry=UNREACHED, title=document.name,
             )
         )  # fmt: skip
         if not document.acceptance_required:
@@ -112,17 +114,20 @@ class _Building:
         self.phases.append(
             Phase(
                 gate_name(step.step_id), gate=gate, needs=(step.step_id,), each=each,
-                redo={"rejected": step.step_id} if revise else {}, rounds=REVISIONS,
+                redo={"rejected": step.step_id} if revise else {}, rounds=self.revisions,
                 title=f"Acceptance of {document.name}",
             )
         )  # fmt: skip
         return (gate_name(step.step_id),)
 
-    def _source(self, reference: InputReference) -> str | None:
-        """The phase whose output has what is referred to; None for what is there from the start."""
+    def _sources(self, reference: InputReference) -> tuple[str | None, ...]:
+        """The phases whose outputs have what is referred to: of an item also the document it stands in. None for what is there
+        from the start."""
         if reference.doc_type is not None:
-            return self.producer.get(reference.doc_type)
-        return self.lister.get(reference.scope)
+            return (self.producer.get(reference.doc_type),)
+        lister = self.workflow.get_step(self.lister.get(reference.scope, ""))
+        over = lister.iterate_over if lister is not None else None
+        return (lister.step_id if lister else None, self.producer.get(over.doc_type) if over else None)
 
 
 def _once(names: Sequence[str], *more: str | None) -> tuple[str, ...]:

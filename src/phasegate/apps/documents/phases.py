@@ -8,6 +8,7 @@ more may be spent.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,16 +20,25 @@ from phasegate import Context, Fatal, Outcome
 from phasegate.apps.documents.definition.models import WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import ClarificationError, WorkflowError
-from phasegate.apps.documents.flow import MOST_ITEMS, UNFIT, attempts_of
+from phasegate.apps.documents.executors import Executors
+from phasegate.apps.documents.flow import MOST_ITEMS, REVISIONS, UNFIT, attempts_of, gate_name
 from phasegate.apps.documents.iteration import as_entity, item_key
 from phasegate.apps.documents.prompting import Revision
 from phasegate.apps.documents.run_documents import Layout, RunDocuments
 from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.spending.budgets import Exceeded
 from phasegate.apps.documents.spending.charging import client_of
-from phasegate.apps.documents.statements import LAST_ANSWERS, LAST_OUTPUT, RECORD_CALL, RECORD_DOCUMENT
+from phasegate.apps.documents.spending.ledger import Ledger
+from phasegate.apps.documents.statements import (
+    LAST_DECISION,
+    LAST_DOCUMENT,
+    LAST_DOCUMENT_BODY,
+    RECORD_CALL,
+    RECORD_DOCUMENT,
+)
 from phasegate.apps.documents.states.step_state import AnsweredQuestion, LLMCall, StepState, StepStatus
 from phasegate.apps.documents.step_executor import ExecutionResult, Place, StepExecutor
+from phasegate.errors import PhasegateError
 from phasegate.llm import LLMError
 
 #: Characters of an answer that are kept when it is not fit: enough to see what was wrong.
@@ -38,21 +48,25 @@ KEPT = 100_000
 class Produce:
     """Produces the document of one step."""
 
-    def __init__(self, layout: Layout, step: WorkflowStep, executor: StepExecutor) -> None:
-        self._layout, self._step, self._executor = layout, step, executor
+    def __init__(self, layout: Layout, step: WorkflowStep, executors: Executors) -> None:
+        self._layout, self._step, self.executors = layout, step, executors
 
     async def __call__(self, context: Context) -> Any:
         """The document; or ``Outcome("unfit")``, or questions: the model's, or one about a budget.
 
         Raises ``Fatal`` when another attempt is of no use.
         """
+        try:
+            executor = self.executors.of(context.run)
+        except PhasegateError as error:  # its prompts, its prices, its recordings are not here
+            raise Fatal(str(error)) from None
         documents = RunDocuments(self._layout, context, self._step)
-        state, revision, recorded = self._state(context)
+        state, revision, recorded = self._state(context, executor)
         ids = list(documents.ids.values())
         place = Place(self._step, self._layout.workflow, documents, ids[-1] if ids else None, documents.ids)
         try:
-            client = client_of(context, self._executor)
-            result = await self._executor.attempt(place, state, revision, client=client)
+            client = client_of(context, executor)
+            result = await executor.attempt(place, state, revision, client=client)
         except Exceeded as error:
             refused = budgets.refusal(context.questions, context.answers)
             return context.ask({**error.question(context.phase, refused), **_left(state, revision, recorded)})
@@ -60,9 +74,13 @@ class Produce:
             if error.retryable:
                 raise
             raise Fatal(f"{error}" + (f" ({error.hint})" if error.hint else "")) from None
+        if result.state.status in (StepStatus.FAILED, StepStatus.CLARIFYING):
+            # The engine keeps no writes of an attempt that fails or asks; what was paid has to be known all the same.
+            await asyncio.to_thread(_record_now, context, result.state, recorded)
+            recorded = len(result.state.llm_calls)
         return self._ending(context, result, documents, revision, recorded)
 
-    def _state(self, context: Context) -> tuple[StepState, Revision | None, int]:
+    def _state(self, context: Context, executor: StepExecutor) -> tuple[StepState, Revision | None, int]:
         """The state the step goes on from, the revision it is about, and how many of the state's calls are on record: what the
         last attempt left behind."""
         sent_back: Mapping[str, Any] = context.feedback if isinstance(context.feedback, Mapping) else {}
@@ -71,28 +89,26 @@ class Produce:
             state = StepState.from_dict(left["state"])
             revision = Revision(**left["revision"]) if left["revision"] else None
             if context.answers is not None:
-                self._take_answers(state, context.answers)
+                _take_answers(executor, state, context.answers)
             return state, revision, left["recorded"]
         state = StepState(self._step.step_id, max_attempts=attempts_of(self._step))
-        if "outcome" in sent_back:  # a person rejected it
-            rows = context.read(LAST_OUTPUT, _where(context))
-            rejected = orjson.loads(rows[0]["body"]) if rows else None
-            state.answered = [AnsweredQuestion(**each) for each in self._answered(context)]
-            said = Revision(rejected, sent_back.get("comment", ""), ", ".join(sent_back.get("by", ())))
-            return state, said, 0
-        return state, None, 0
+        return state, self._revision(context, state), 0
 
-    def _answered(self, context: Context) -> list[dict[str, Any]]:
-        """What people answered for the version that was rejected; the revision is to know it too."""
-        rows = context.read(LAST_ANSWERS, _where(context))
-        return orjson.loads(rows[0]["answers"]) if rows else []
-
-    def _take_answers(self, state: StepState, answers: Any) -> None:
-        if state.status is StepStatus.CLARIFYING:
-            try:
-                self._executor.give_answers(state, answers)
-            except ClarificationError as error:
-                raise Fatal(f"the answers do not fit the questions: {error}") from None
+    def _revision(self, context: Context, state: StepState) -> Revision | None:
+        """What is to be revised, when the last version was rejected and no other has come about since; the state then knows what
+        was answered for it. Raises ``Fatal`` when it has been revised often enough."""
+        before, decision = _first(context, LAST_DOCUMENT), _first(context, LAST_DECISION)
+        if before is None or decision is None or decision["version"] <= before["decision"]:
+            return None
+        decided = orjson.loads(decision["body"])
+        if decided["outcome"] != "rejected":
+            return None
+        if before["revision"] >= REVISIONS:
+            raise Fatal(f"rejected after {REVISIONS} revisions: {decided['comment']}")
+        state.answered = [AnsweredQuestion(**each) for each in orjson.loads(before["answers"])]
+        rejected = _first(context, LAST_DOCUMENT_BODY)
+        document = orjson.loads(rejected["body"]) if rejected is not None else None
+        return Revision(document, decided["comment"], ", ".join(decided["by"]), before["revision"] + 1)
 
     def _ending(
         self, context: Context, result: ExecutionResult, documents: RunDocuments, revision: Revision | None,
@@ -102,19 +118,19 @@ class Produce:
         if state.status is StepStatus.FAILED:
             raise Fatal(state.error or "the step failed")
         if state.status is StepStatus.COMPLETED:
-            self._record_document(context, state, documents)
+            self._record_document(context, state, documents, revision)
             _record_calls(context, state, recorded)
             return state.output_document
-        if state.status is StepStatus.CLARIFYING:  # an attempt that asks writes nothing: the next one does it
+        if state.status is StepStatus.CLARIFYING:
             left = _left(state, revision, recorded)
             return context.ask({"questions": left["state"]["clarification_questions"], **left})
         _record_calls(context, state, recorded)
         return Outcome(UNFIT, {UNFIT: _left(state, revision, len(state.llm_calls))})
 
-    def _record_document(self, context: Context, state: StepState, documents: RunDocuments) -> None:
+    def _record_document(
+        self, context: Context, state: StepState, documents: RunDocuments, revision: Revision | None
+    ) -> None:
         warnings = [each.to_dict() for each in state.qa_result.findings] if state.qa_result else []
-        read = [self._layout.producer.get(each.doc_type or "") for each in self._step.inputs]
-        made_from = [[name, digest(context.inputs[name])] for name in read if name and context.inputs.get(name)]
         hashes = state.prompt_hashes
         context.write(
             RECORD_DOCUMENT,
@@ -122,10 +138,21 @@ class Produce:
                 **_common(context), "version": context.attempt, "doc_type": self._step.produces, "path": documents.path,
                 "sha256": digest(state.output_document), "role_sha256": hashes["role"], "task_sha256": hashes["task"],
                 "prompt_sha256": hashes["user"], "model": state.llm_calls[-1].model, "attempts": state.attempt,
-                "inputs": _text(made_from), "findings": _text(warnings), "produced_at": context.now(),
+                "inputs": _text(self._made_from(context)), "findings": _text(warnings), "produced_at": context.now(),
                 "answers": _text([asdict(each) for each in state.answered]),
+                "revision": revision.number if revision is not None else 0,
+                "decision": decision["version"] if (decision := _first(context, LAST_DECISION)) is not None else 0,
             },
         )  # fmt: skip
+
+    def _made_from(self, context: Context) -> list[list[str | None]]:
+        """The steps whose documents this one was made from, each with the sha256 of the version that was there."""
+        found = []
+        for name in (each for each in self._layout.sources(self._step) if each in context.inputs):
+            source = self._layout.workflow.get_step(name)
+            depth = len(self._layout.standing(source)) if source is not None else 0
+            found.append([name, context.run.at(name, context.scope[:depth]).sha256])
+        return found
 
 
 class ListItems:
@@ -166,6 +193,14 @@ def _row(call: LLMCall) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _take_answers(executor: StepExecutor, state: StepState, answers: Any) -> None:
+    if state.status is StepStatus.CLARIFYING:
+        try:
+            executor.give_answers(state, answers)
+        except ClarificationError as error:
+            raise Fatal(f"the answers do not fit the questions: {error}") from None
+
+
 def _common(context: Context) -> dict[str, Any]:
     """What every row of a step has."""
     return {
@@ -176,8 +211,21 @@ def _common(context: Context) -> dict[str, Any]:
 
 def _record_calls(context: Context, state: StepState, recorded: int) -> None:
     """Write down what the model was asked since the calls that are on record."""
-    for number, call in enumerate(state.llm_calls[recorded:], recorded + 1):
-        context.write(RECORD_CALL, {**_common(context), "attempt": context.attempt, "number": number, **_row(call)})
+    for row in _calls(context, state, recorded):
+        context.write(RECORD_CALL, row)
+
+
+def _record_now(context: Context, state: StepState, recorded: int) -> None:
+    """The same in a commit of its own."""
+    rows = _calls(context, state, recorded)
+    if rows and isinstance(context.deps, Ledger) and not context.dry_run:
+        context.deps.write([(RECORD_CALL, row) for row in rows])
+
+
+def _calls(context: Context, state: StepState, recorded: int) -> list[dict[str, Any]]:
+    common = {**_common(context), "attempt": context.attempt}
+    fresh = enumerate(state.llm_calls[recorded:], recorded + 1)
+    return [{**common, "number": number, **_row(call)} for number, call in fresh]
 
 
 def _left(state: StepState, revision: Revision | None, recorded: int) -> dict[str, Any]:
@@ -195,15 +243,18 @@ def _shortened(state: StepState) -> dict[str, Any]:
 def _told(revision: Revision | None) -> dict[str, Any] | None:
     if revision is None:
         return None
-    return {"document": revision.document, "comment": revision.comment, "decided_by": revision.decided_by}
+    return asdict(revision)
 
 
 def _scope(context: Context) -> str:
     return _text(list(context.scope))
 
 
-def _where(context: Context) -> dict[str, Any]:
-    return {"run": context.run.id, "step": context.phase, "scope": _scope(context)}
+def _first(context: Context, statement: Any) -> Mapping[str, Any] | None:
+    """The row of a query about this instance of the step."""
+    given = {"run": context.run.id, "step": context.phase, "gate": gate_name(context.phase), "scope": _scope(context)}
+    rows = context.read(statement, {name: given[name] for name in statement.compile().params})
+    return rows[0] if rows else None
 
 
 def _text(value: Any) -> str:

@@ -166,6 +166,8 @@ def content(engine: Engine, run: Run, document: Document) -> Any:
 
 def waiting(run: Run, workflow: Workflow) -> list[Waiting]:
     """What persons have to do before the run goes on by itself, in the order of the definition."""
+    if run.finished or run.ending:
+        return []  # what nobody can decide any more
     layout = Layout(workflow)
     order = _Order(run, layout)
     return sorted(_waiting(run, layout), key=lambda each: order.of(each.step, each.scope))

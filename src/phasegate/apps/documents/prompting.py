@@ -13,11 +13,12 @@ from phasegate.apps.documents.definition.models import DocumentTypeConfig
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A document that a person rejected, and why."""
+    """A document that a person rejected, and why; ``number`` counts the revisions in a row."""
 
     document: Any
     comment: str
     decided_by: str = ""
+    number: int = 1
 
 
 def user_prompt(

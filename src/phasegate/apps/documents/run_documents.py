@@ -7,6 +7,7 @@ from typing import Any
 
 from phasegate import Context
 from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
+from phasegate.apps.documents.states.scope_paths import ScopePath
 from phasegate.core.run import Scope
 
 #: Where a run's input has the documents that were there before it began, by type.
@@ -31,6 +32,15 @@ class Layout:
             at = known.parent if known else None
         return tuple(reversed(found))
 
+    def sources(self, step: WorkflowStep) -> tuple[str, ...]:
+        """The steps whose documents a step is made from: those it reads, and those in which the items it reads stand."""
+        found: list[str | None] = []
+        for reference in step.inputs:
+            lister = self.workflow.get_step(self.lister.get(reference.scope, ""))
+            over = lister.iterate_over if lister is not None and reference.doc_type is None else None
+            found.append(self.producer.get(over.doc_type if over is not None else reference.doc_type or ""))
+        return tuple(dict.fromkeys(name for name in found if name is not None))
+
     def standing(self, step: WorkflowStep) -> tuple[str, ...]:
         """The scopes whose instances a step stands in, the outermost first."""
         chain = self.chain(step.scope)
@@ -38,7 +48,7 @@ class Layout:
 
     def path(self, step: WorkflowStep, scope: Scope) -> str:
         """Where an instance of a step stands, as in ``track=t1/talk=k2``; empty at the root."""
-        return "/".join(f"{name}={key}" for name, key in zip(self.standing(step), scope, strict=True))
+        return str(ScopePath(tuple(zip(self.standing(step), scope, strict=True))))
 
 
 class RunDocuments:
@@ -52,7 +62,7 @@ class RunDocuments:
     @property
     def path(self) -> str:
         """Where the step stands, as in ``track=t1/talk=k2``; empty at the root."""
-        return "/".join(f"{scope}={key}" for scope, key in self.ids.items())
+        return str(ScopePath(tuple(self.ids.items())))
 
     def get_document(self, doc_type: str, scope: str, scope_id: str | None = None) -> Any:
         """The document of this type that the step may read: an ancestor's or its own instance's; None when there is none."""

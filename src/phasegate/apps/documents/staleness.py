@@ -34,14 +34,18 @@ def stale(engine: Engine, run: Run, workflow: Workflow, prompts: PromptLoader | 
     by_place = {(each.step, each.scope): each for each in latest}
     found: dict[tuple[str, Scope], Stale] = {}
     for each in latest:  # the order of the definition: what a document is made from stands before it
-        reasons = [*_changed(each, by_place, found, layout), *_other_prompts(each, workflow, prompts)]
+        reasons = [*_changed(run, each, by_place, found, layout), *_other_prompts(each, workflow, prompts)]
         if reasons:
             found[each.step, each.scope] = Stale(each, tuple(reasons))
     return list(found.values())
 
 
 def _changed(
-    each: Document, by_place: dict[tuple[str, Scope], Document], found: dict[tuple[str, Scope], Stale], layout: Layout
+    run: Run,
+    each: Document,
+    by_place: dict[tuple[str, Scope], Document],
+    found: dict[tuple[str, Scope], Stale],
+    layout: Layout,
 ) -> list[str]:
     reasons = []
     for name, sha256 in orjson.loads(each.row["inputs"]):
@@ -49,7 +53,7 @@ def _changed(
         depth = len(layout.standing(step)) if step is not None else 0
         place = (name, each.scope[:depth])
         source = by_place.get(place)
-        if source is None or source.sha256 != sha256:
+        if source is None or run.at(*place).sha256 != sha256:
             reasons.append(f"{source.name if source else name} has changed")
         elif place in found:
             reasons.append(f"{source.name} is stale")

@@ -19,14 +19,20 @@ from phasegate.llm.budget import PERS, Per
 RECORD_DOCUMENT = sa.insert(document_versions)
 RECORD_CALL = sa.insert(document_calls)
 
-#: What a step of a run gave last, as JSON text.
-LAST_OUTPUT = sa.text(
-    "SELECT body FROM phasegate_outputs WHERE run_id = :run AND phase = :step AND scope = :scope"
+#: The last version of a document, as JSON text; what was not fit is an output of the step too, and no document.
+LAST_DOCUMENT_BODY = sa.text(
+    "SELECT o.body FROM document_versions d JOIN phasegate_outputs o"
+    " ON o.run_id = d.run_id AND o.phase = d.step AND o.scope = d.scope AND o.version = d.version"
+    " WHERE d.run_id = :run AND d.step = :step AND d.scope = :scope ORDER BY d.version DESC LIMIT 1"
+)
+#: The last version of a document: what people answered for it, which revision it was, and the last decision made before it.
+LAST_DOCUMENT = sa.text(
+    "SELECT answers, revision, decision FROM document_versions WHERE run_id = :run AND step = :step AND scope = :scope"
     " ORDER BY version DESC LIMIT 1"
 )
-#: What people were asked for the version a step gave last, and what they answered, as JSON text.
-LAST_ANSWERS = sa.text(
-    "SELECT answers FROM document_versions WHERE run_id = :run AND step = :step AND scope = :scope"
+#: The last decision about a step's document: its number and what was decided, as JSON text.
+LAST_DECISION = sa.text(
+    "SELECT version, body FROM phasegate_outputs WHERE run_id = :run AND phase = :gate AND scope = :scope"
     " ORDER BY version DESC LIMIT 1"
 )
 #: One version of it.

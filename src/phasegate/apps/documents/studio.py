@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from phasegate import Engine, Registry, Run
+from phasegate import Engine, Flow, Registry, Run
 from phasegate import database as databases
-from phasegate.apps.documents.building import build_flow, prepare, version_of
+from phasegate.apps.documents.building import build_flow, executors_of, prepare, version_of
 from phasegate.apps.documents.definition.loader import WorkflowLoader
 from phasegate.apps.documents.definition.models import Workflow
 from phasegate.apps.documents.errors import WorkflowError
+from phasegate.apps.documents.executors import Executors
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
 from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
@@ -62,8 +63,11 @@ class Studio:
         )  # fmt: skip
 
     def with_options(self, **given: Any) -> Studio:
-        """This one with what was given this time."""
-        return replace(self, **{name: value for name, value in given.items() if value})
+        """This one with what was given this time; a model that is named now is asked instead of a recording."""
+        named = {name: value for name, value in given.items() if value}
+        if ("models" in named or "record" in named) and "replay" not in named:
+            named["replay"] = None
+        return replace(self, **named)
 
     def told(self) -> dict[str, Any]:
         """What a run's input remembers of it; a recording is of one call only."""
@@ -95,12 +99,16 @@ def check_prompts(workflow: Workflow, studio: Studio) -> None:
         prompts.load_task(step.task_prompt or "")
 
 
+def flow_for(workflow: Workflow) -> Flow:
+    """The flow of a definition, each of its projects with the prompts and the model that its run remembers: for workers."""
+    return build_flow(workflow, Executors(workflow, remembered=lambda run: Studio.of(run).executor()))
+
+
 def start(
     engine: Engine, definition: Mapping[str, Any], project: str, studio: Studio, documents: Mapping[str, Any] | None = None,
     *, again: bool = False, by: str = "", executor: StepExecutor | None = None,
 ) -> Run:  # fmt: skip
-    """The run of a project, begun when there is none; ``executor`` stands in for the studio's own. Several projects may follow
-    one definition on one engine: their steps are executed by the executor that came with the first.
+    """The run of a project, begun when there is none; ``executor`` stands in for the studio's own.
 
     It keeps to the studio's budgets from now on, also when it was begun with others; a limit that a person has raised stays
     raised as long as the same one is configured again.
@@ -114,7 +122,8 @@ def start(
     executor = executor or studio.executor()
     if studio.budgets is not None:
         budgets.check(studio.budgets, workflow, executor.models, executor.prices)
-    flow = engine.registry.known(workflow.workflow_id, version_of(workflow)) or build_flow(workflow, executor)
+    flow = engine.registry.known(workflow.workflow_id, version_of(workflow)) or flow_for(workflow)
+    executors_of(flow).use(project, executor)
     given = {DEFINITION: definition, GIVEN: dict(documents or {}), "studio": studio.told()}
     run = engine.start(flow, subject(project), input=given, again=again, by=by)
     if run.version != flow.version:
@@ -132,7 +141,8 @@ def open_engine(
     models keep to their budgets."""
     registry = Registry(schemas=[SCHEMA])
     for definition, studio in runs:
-        registry.add(build_flow(WorkflowLoader().load_dict(dict(definition)), studio.executor()))
+        workflow = WorkflowLoader().load_dict(dict(definition))
+        registry.add(build_flow(workflow, Executors(workflow, default=studio.executor())))
     engine = Engine(databases.address(database), registry, tenant=tenant)
     try:
         prepare(engine)

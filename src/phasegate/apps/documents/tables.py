@@ -32,7 +32,8 @@ def _table(name: str, *columns: Any) -> sa.Table:
 
 #: One row per version of a document. ``scope`` is the JSON list of the items it belongs to, ``path`` the same for people
 #: (``track=t1/talk=k2``), ``version`` that of the output; ``attempts`` how many answers it took; ``inputs`` the JSON list of what
-#: it was made from, as ``[step, sha256]``; ``findings`` the warnings it passed with; ``answers`` what people answered for it.
+#: it was made from, as ``[step, sha256]``; ``findings`` the warnings it passed with; ``answers`` what people answered for it;
+#: ``revision`` how often it had been rejected in a row by then, ``decision`` the number of the last decision before it, or 0.
 document_versions = _table(
     "document_versions",
     sa.Column("version", sa.Integer, primary_key=True),
@@ -50,6 +51,8 @@ document_versions = _table(
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("findings", sa.Text, nullable=False),
     sa.Column("answers", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("decision", sa.Integer, nullable=False),
     sa.Column("produced_at", UtcTime, nullable=False),
 )
 sa.Index("ix_document_versions_project", document_versions.c.tenant, document_versions.c.project)

@@ -12,10 +12,10 @@ import typer
 
 from phasegate import Engine, Run, RunStatus
 from phasegate.apps.documents import projects
-from phasegate.apps.documents.building import build_flow
+from phasegate.apps.documents.building import executors_of
 from phasegate.apps.documents.projects import Document, Waiting
 from phasegate.apps.documents.run_documents import Layout
-from phasegate.apps.documents.studio import Studio, open_engine
+from phasegate.apps.documents.studio import Studio, flow_for, open_engine
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.core import facts as f
@@ -33,6 +33,9 @@ Models = Annotated[
 Replayed = Annotated[
     str | None, typer.Option("--replay", metavar="FOLDER", help="Recorded answers, to use instead of a model.")
 ]
+Priced = Annotated[
+    str | None, typer.Option("--prices", metavar="FILE", help="Prices per million tokens (TOML or JSON).")
+]
 Stay = Annotated[bool, typer.Option("--stay", help="Record it, and do not go on working.")]
 
 #: Seconds between two looks at what has happened.
@@ -46,7 +49,8 @@ def opened(session: Session, project: str, workflow: str | None, **given: Any) -
     with open_engine(session.address, session.tenant) as engine:
         run = projects.find_project(engine, project, workflow)
         studio = Studio.of(run).with_options(**given)
-        engine.registry.add(build_flow(projects.workflow_of(run), studio.executor()))
+        flow = engine.registry.add(flow_for(projects.workflow_of(run)))
+        executors_of(flow).use(project, studio.executor())
         yield engine, run
 
 
@@ -133,15 +137,15 @@ def next_step(run: Run, waiting: Waiting) -> str:
     """What to type."""
     project, name = shlex.quote(run.subject.id), shlex.quote(waiting.name)
     if waiting.kind == "acceptance":
-        role = f" --role {waiting.roles[0]}" if waiting.roles else ""
+        role = f" --role {shlex.quote(waiting.roles[0])}" if waiting.roles else ""
         return (
             f"{waiting.name} waits to be accepted: phasegate documents show {project} {name}\n"
             f"    phasegate documents accept {project} {name} --by NAME{role}"
         )
     said = "needs more than its budget" if waiting.kind == "budget" else "has questions"
-    lines = [f"{waiting.step} {said}:"]
+    lines = [f"{waiting.name} {said}:"]
     lines += [f"    {each.get('id') or each.get('question_id')}: {_text(each)}" for each in waiting.questions]
-    lines.append(f"    phasegate documents answer {project} {shlex.quote(waiting.step)} --by NAME --answers '{{...}}'")
+    lines.append(f"    phasegate documents answer {project} {name} --by NAME --answers '{{...}}'")
     return "\n".join(lines)
 
 

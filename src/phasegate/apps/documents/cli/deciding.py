@@ -7,7 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from phasegate.apps.documents import projects
-from phasegate.apps.documents.cli.common import By, Models, Project, Replayed, Stay, WorkflowName, opened, report, work
+from phasegate.apps.documents.cli.common import (
+    By,
+    Models,
+    Priced,
+    Project,
+    Replayed,
+    Stay,
+    WorkflowName,
+    opened,
+    report,
+    work,
+)
 from phasegate.apps.documents.projects import Verdict
 from phasegate.cli import naming
 from phasegate.cli.session import Session
@@ -38,11 +49,14 @@ def accept(
     stay: Stay = False,
     model: Models = None,
     replay: Replayed = None,
+    prices: Priced = None,
 ) -> None:
     """Accept a document, and go on."""
     verdict = Verdict(True, by=by, role=role, comment=comment, seen=seen)
     models = tuple(model or ())
-    _decide(session, project, document, verdict, workflow=workflow, stay=stay, models=models, replay=replay)
+    _decide(
+        session, project, document, verdict, workflow=workflow, stay=stay, models=models, replay=replay, prices=prices
+    )
 
 
 def reject(
@@ -58,11 +72,14 @@ def reject(
     stay: Stay = False,
     model: Models = None,
     replay: Replayed = None,
+    prices: Priced = None,
 ) -> None:
     """Reject a document: the project fails, or the document is revised, as its definition says."""
     verdict = Verdict(False, by=by, role=role, comment=comment, seen=seen)
     models = tuple(model or ())
-    _decide(session, project, document, verdict, workflow=workflow, stay=stay, models=models, replay=replay)
+    _decide(
+        session, project, document, verdict, workflow=workflow, stay=stay, models=models, replay=replay, prices=prices
+    )
 
 
 def _decide(
@@ -86,12 +103,13 @@ def answer(
     stay: Stay = False,
     model: Models = None,
     replay: Replayed = None,
+    prices: Priced = None,
 ) -> None:
     """Answer the questions of a step, and go on."""
     given = naming.parse_answers(answers)
     if not isinstance(given, dict):
         raise InputError("answers are one JSON object: question ids and answers")
-    with opened(session, project, workflow, models=tuple(model or ()), replay=replay) as (engine, run):
+    with opened(session, project, workflow, models=tuple(model or ()), replay=replay, prices=prices) as (engine, run):
         here = projects.pick(projects.waiting(run, projects.workflow_of(run)), "clarification", step)
         answered = projects.answer(engine, run, here, given, by=by)
         report(session, engine, answered if stay else work(engine, answered, quiet=session.json))

@@ -53,7 +53,7 @@ def _accept(engine: Engine, run: Run, here: Waiting, by: str) -> Run:
 
 
 def _answer(engine: Engine, run: Run, here: Waiting, by: str) -> Run:
-    output.write("", f"{here.step} has questions.")
+    output.write("", f"{here.name} has questions.")
     while True:
         answers = {str(each.get("id") or each.get("question_id")): _asked(each) for each in here.questions}
         try:

@@ -46,9 +46,13 @@ def products(subject: Subject) -> Iterator[ValidationError]:
 
 
 def producers(subject: Subject) -> Iterator[ValidationError]:
-    """No two steps produce the same document in the same scope."""
+    """No two steps produce the same document in the same scope, and no two go through the same scope."""
     first: dict[tuple[str, str], str] = {}
+    opened: dict[str, str] = {}
     for each in subject.steps:
+        if each.step.is_iteration and opened.setdefault(each.step.scope, each.path) != each.path:
+            message = f"{opened[each.step.scope]} goes through scope {each.step.scope!a} already: put the steps there"
+            yield ValidationError(ValidationErrorCode.ITERATION_SCOPE_MISMATCH, message, each.at("scope"))
         if each.step.produces is None:
             continue
         before = first.setdefault((each.step.produces, each.step.scope), each.path)

@@ -89,6 +89,10 @@ class Ledger:
     def __init__(self, engine: Engine, patience: float = 60.0) -> None:
         self._engine, self.patience = engine, patience
 
+    def write(self, rows: Sequence[tuple[Any, Mapping[str, Any]]]) -> None:
+        """Commit rows at once, which stand whatever becomes of the attempt they are about."""
+        self._engine.write(rows)
+
     def accounts(self, place: Place) -> list[Account]:
         """Every budget that a call has to keep to, in the order in which they are locked."""
         keys = {f"its_{per}_key": place.key(per) for per in PERS}
