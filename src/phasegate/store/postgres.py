@@ -359,8 +359,14 @@ class PostgresStore(SqlStore):
 
         self._seen.append(seen)
         sa.event.listen(self._engine, "before_cursor_execute", before)
-        for name, word in (("begin", "BEGIN"), ("commit", "COMMIT"), ("rollback", "ROLLBACK")):
-            sa.event.listen(self._engine, name, lambda _c, word=word: seen(word))
+
+        def ending(connection: sa.Connection) -> None:
+            # How a reading ends changes nothing: a commit is one that others can see.
+            seen("END" if connection.get_execution_options().get("postgresql_readonly") else "COMMIT")
+
+        sa.event.listen(self._engine, "begin", lambda _c: seen("BEGIN"))
+        sa.event.listen(self._engine, "commit", ending)
+        sa.event.listen(self._engine, "rollback", lambda _c: seen("ROLLBACK"))
 
     def translate(self, error: sa.exc.DBAPIError) -> StoreError | None:
         return explain_error(self.url, error.orig)
