@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import million, on_ray, postgres, shapes
+from bench import documents, million, on_ray, postgres, shapes
 
-PARTS = ("sqlite", "postgresql", "ray")
+PARTS = ("sqlite", "postgresql", "ray", "documents")
 
 
 def main() -> None:
@@ -52,6 +52,8 @@ def main() -> None:
                     lambda: postgres.growth(address, 100_000 // scale),
                     lambda: postgres.views(address, 1_000_000 // scale),
                 ]
+            if "documents" in only:
+                measures.append(lambda: documents.items(directory, 1_000 // scale, 5_000 // scale))
             if "ray" in only:
                 measures.append(lambda: on_ray.tasks(directory, 1_000 // scale))
             for measure in measures:

@@ -74,29 +74,31 @@ class Spending(Client):
         return response
 
     async def _reserve(self, cost: Cost, request: Request) -> Sequence[Account]:
-        await asyncio.to_thread(self._begin)
+        accounts = await asyncio.to_thread(self._begin)
         now = asyncio.get_running_loop().time
         patience = self._ledger.patience
         end = now() + (patience if request.timeout is None else min(patience, request.timeout * OF_TIMEOUT))
         while True:
-            accounts = await asyncio.to_thread(self._ledger.accounts, self._place)
             short = self._short(accounts, cost, request)
             if short is None:
-                if await asyncio.to_thread(self._ledger.reserve, self._id, self._place, accounts, cost):
+                if not accounts or await asyncio.to_thread(self._ledger.reserve, self._id, self._place, accounts, cost):
                     return accounts
             elif short.for_good or now() >= end:
                 raise short
             else:
                 await asyncio.sleep(LOOK)
+            accounts = await asyncio.to_thread(self._ledger.accounts, self._place)
 
-    def _begin(self) -> None:
-        """What has to be on record before anything is reserved: limits, what earlier attempts left behind, a raise."""
+    def _begin(self) -> list[Account]:
+        """Put on record what has to be before anything is reserved: limits, what earlier attempts left behind, a raise. The
+        budgets as they stand then; most calls have none, and cost one look for it."""
         limits = budgets.of_input(self._context.input)
         self._ledger.open(self._place, limits.of_phase(self._context.phase))
         self._ledger.bury(self._place)
         raised = budgets.raised(self._context.questions, self._context.answers)
         if raised is not None:
             self._ledger.allow(*raised)
+        return self._ledger.accounts(self._place)
 
     def _short(self, accounts: Sequence[Account], cost: Cost, request: Request) -> Exceeded | None:
         """The budget that has no room, if one has none: rather one that will not have any either when others have settled."""
