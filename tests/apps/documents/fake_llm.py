@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+import pytest
 
 from phasegate.apps.documents import (
     AcceptanceDecision,
@@ -23,7 +25,7 @@ from phasegate.apps.documents import (
     WorkflowLoader,
     WorkflowStatus,
 )
-from tests.apps.documents.definitions import EXAMPLE, EXAMPLES
+from tests.apps.documents.definitions import EXAMPLE, EXAMPLES, changed, small
 
 PROMPTS = EXAMPLES / "prompts"
 
@@ -180,3 +182,41 @@ def questions(*texts: str, **more: Any) -> str:
             "qa": {**counted, "all_questions_end_with_qmark": True},
         }
     )
+
+
+# --- what the tests of the executor share ---
+
+
+def workflow(definition: Any) -> Workflow:
+    return WorkflowLoader().load_dict(definition)
+
+
+def small_workflow(*changes: tuple[str, Any]) -> Workflow:
+    return workflow(changed(small(), *changes))
+
+
+def parts(*items: Any) -> dict[str, Answer]:
+    return {"plan": json.dumps({"parts": list(items)}), "note": lambda prompt: {"about": item(prompt) or "?"}}
+
+
+def start(flow: Workflow, llm: FakeLLM, **more: Any) -> WorkflowExecutionResult:
+    async def run() -> WorkflowExecutionResult:
+        return await ready(llm).start(flow, "p1", **more)
+
+    return asyncio.run(run())
+
+
+def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
+    async def inner() -> Any:
+        return await scenario()
+
+    return asyncio.run(inner())
+
+
+async def refused(call: Awaitable[Any], result: WorkflowExecutionResult, error: type[Exception], match: str) -> None:
+    """It is an error, and nothing has changed."""
+    before = (result.state.to_dict(), result.context.to_dict())
+    with pytest.raises(error, match=match) as raised:
+        await call
+    assert isinstance(raised.value, ValueError)
+    assert (result.state.to_dict(), result.context.to_dict()) == before

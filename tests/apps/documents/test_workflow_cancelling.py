@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from phasegate.apps.documents import (
     InMemoryStatePersistence,
     InvalidTransitionError,
     WorkflowContext,
-    WorkflowExecutionResult,
     WorkflowState,
     WorkflowStatus,
 )
@@ -24,26 +22,12 @@ from tests.apps.documents.fake_llm import (
     decision,
     documents,
     executor,
+    refused,
+    run,
     to_the_end,
 )
 
 WORKFLOW = conference()
-
-
-def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
-    async def inner() -> Any:
-        return await scenario()
-
-    return asyncio.run(inner())
-
-
-async def refused(call: Awaitable[Any], result: WorkflowExecutionResult, error: type[Exception], match: str) -> None:
-    """It is an error, and nothing has changed."""
-    before = (result.state.to_dict(), result.context.to_dict())
-    with pytest.raises(error, match=match) as raised:
-        await call
-    assert isinstance(raised.value, ValueError)
-    assert (result.state.to_dict(), result.context.to_dict()) == before
 
 
 @pytest.mark.parametrize("same_object", [True, False])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +13,6 @@ from phasegate.apps.documents import (
     ClarificationError,
     InMemoryStatePersistence,
     Workflow,
-    WorkflowExecutionResult,
     WorkflowStatus,
 )
 from tests.apps.documents.fake_llm import (
@@ -28,6 +25,8 @@ from tests.apps.documents.fake_llm import (
     executor,
     item,
     questions,
+    refused,
+    run,
     to_the_end,
 )
 
@@ -40,22 +39,6 @@ def revising() -> Workflow:
     for name in ("track_plan", "talk_list"):
         workflow.document_types[name].extra["on_reject"] = "revise"
     return workflow
-
-
-def run(scenario: Callable[[], Awaitable[Any]]) -> Any:
-    async def inner() -> Any:
-        return await scenario()
-
-    return asyncio.run(inner())
-
-
-async def refused(call: Awaitable[Any], result: WorkflowExecutionResult, error: type[Exception], match: str) -> None:
-    """It is an error, and nothing has changed."""
-    before = (result.state.to_dict(), result.context.to_dict())
-    with pytest.raises(error, match=match) as raised:
-        await call
-    assert isinstance(raised.value, ValueError)
-    assert (result.state.to_dict(), result.context.to_dict()) == before
 
 
 def test_a_rejection_fails_the_execution() -> None:

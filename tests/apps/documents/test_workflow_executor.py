@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +15,11 @@ from phasegate.apps.documents import (
     WorkflowContext,
     WorkflowExecutionResult,
     WorkflowExecutor,
-    WorkflowLoader,
     WorkflowState,
     WorkflowStatus,
 )
 from phasegate.llm import LLMError
-from tests.apps.documents.definitions import EXAMPLES, changed, example, small
+from tests.apps.documents.definitions import EXAMPLES, changed, example
 from tests.apps.documents.fake_llm import (
     CONFERENCE,
     DOCUMENTS,
@@ -31,33 +29,17 @@ from tests.apps.documents.fake_llm import (
     decision,
     documents,
     executor,
-    item,
+    parts,
     ready,
+    small_workflow,
+    start,
     step_executor,
     to_the_end,
+    workflow,
 )
 
 WORKFLOW = conference()
 COMPLETED, FAILED = WorkflowStatus.COMPLETED, WorkflowStatus.FAILED
-
-
-def workflow(definition: Any) -> Workflow:
-    return WorkflowLoader().load_dict(definition)
-
-
-def small_workflow(*changes: tuple[str, Any]) -> Workflow:
-    return workflow(changed(small(), *changes))
-
-
-def parts(*items: Any) -> dict[str, Answer]:
-    return {"plan": json.dumps({"parts": list(items)}), "note": lambda prompt: {"about": item(prompt) or "?"}}
-
-
-def start(flow: Workflow, llm: FakeLLM, **more: Any) -> WorkflowExecutionResult:
-    async def run() -> WorkflowExecutionResult:
-        return await ready(llm).start(flow, "p1", **more)
-
-    return asyncio.run(run())
 
 
 def go_on(flow: Workflow, llm: FakeLLM, state: WorkflowState, context: WorkflowContext) -> WorkflowExecutionResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import pytest
@@ -11,42 +10,25 @@ import pytest
 from phasegate.apps.documents import (
     IterationHandler,
     IterationInstance,
-    Workflow,
     WorkflowExecutionResult,
-    WorkflowLoader,
     WorkflowStatus,
     WorkflowStep,
 )
-from tests.apps.documents.definitions import changed, detailed, small
+from tests.apps.documents.definitions import detailed, small
 from tests.apps.documents.fake_llm import (
     Answer,
     FakeLLM,
     documents,
     item,
+    parts,
     ready,
+    small_workflow,
+    start,
     to_the_end,
+    workflow,
 )
 
 COMPLETED, FAILED = WorkflowStatus.COMPLETED, WorkflowStatus.FAILED
-
-
-def workflow(definition: Any) -> Workflow:
-    return WorkflowLoader().load_dict(definition)
-
-
-def small_workflow(*changes: tuple[str, Any]) -> Workflow:
-    return workflow(changed(small(), *changes))
-
-
-def parts(*items: Any) -> dict[str, Answer]:
-    return {"plan": json.dumps({"parts": list(items)}), "note": lambda prompt: {"about": item(prompt) or "?"}}
-
-
-def start(flow: Workflow, llm: FakeLLM, **more: Any) -> WorkflowExecutionResult:
-    async def run() -> WorkflowExecutionResult:
-        return await ready(llm).start(flow, "p1", **more)
-
-    return asyncio.run(run())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from phasegate import Engine, Flow
@@ -10,22 +11,15 @@ from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.executors import Executors
 from phasegate.apps.documents.flow import UNBOUNDED, flow_of
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.phases import ListItems, Produce
-from phasegate.apps.documents.run_documents import Layout
 from phasegate.apps.documents.spending.ledger import Ledger
 from phasegate.apps.documents.tables import metadata
 
 
 def version_of(workflow: Workflow) -> int:
     """The version of the flow of a definition: a number made of all it says, so that another definition is another version."""
-    return 1 + int(digest(as_data(workflow))[:7], 16)
-
-
-def as_data(workflow: Workflow) -> Any:
-    """A definition as JSON, for comparison only."""
-    from dataclasses import asdict
-
-    return asdict(workflow)
+    return 1 + int(digest(asdict(workflow))[:7], 16)
 
 
 def build_flow(workflow: Workflow, executors: Executors) -> Flow:

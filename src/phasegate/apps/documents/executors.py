@@ -11,14 +11,10 @@ from phasegate.apps.documents.step_executor import StepExecutor
 
 
 class Executors:
-    """The executor given for a project in this process, else ``default``, else one made of what the run remembers."""
+    """The executor given for a project in this process, else one made of what the run remembers."""
 
-    def __init__(
-        self, workflow: Workflow, *, default: StepExecutor | None = None,
-        remembered: Callable[[Run], StepExecutor] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, workflow: Workflow, remembered: Callable[[Run], StepExecutor]) -> None:
         self._workflow, self._remembered = workflow, remembered
-        self._default = self._ready(default) if default is not None else None
         self._given: dict[str, StepExecutor] = {}
         self._made: dict[str, StepExecutor] = {}
 
@@ -28,17 +24,13 @@ class Executors:
 
     def of(self, run: Run) -> StepExecutor:
         """The one for a run. Raises ``WorkflowError`` when what the run remembers cannot be used here."""
-        found = self._given.get(run.subject.id) or self._default
-        if found is not None:
-            return found
-        assert self._remembered is not None, "nobody said where executors come from"
+        if run.subject.id in self._given:
+            return self._given[run.subject.id]
         key = digest(run.input["studio"])
         if key not in self._made:
             self._made[key] = self._ready(self._remembered(run))
         return self._made[key]
 
     def _ready(self, executor: StepExecutor) -> StepExecutor:
-        for name, document in self._workflow.document_types.items():
-            if isinstance(document.schema, str):
-                executor.qa.register_schema(name, document.schema)
+        executor.register_schemas(self._workflow)
         return executor

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from phasegate.apps.documents.definition.models import InputReference, Workflow, WorkflowStep
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.states.scope_paths import ScopePath
 from phasegate.core.flow import Flow, Gate, Phase, Retry
 from phasegate.core.run import Scope
@@ -76,9 +77,8 @@ def named(step_id: str, path: ScopePath) -> str:
 class _Building:
     def __init__(self, workflow: Workflow, make: Maker, revisions: int) -> None:
         self.workflow, self.make, self.revisions = workflow, make, revisions
+        self.layout = Layout(workflow)
         self.phases: list[Phase] = []
-        self.producer = {step.produces: step.step_id for step in workflow.get_production_steps()}
-        self.lister = {step.scope: step.step_id for step in workflow.walk() if step.is_iteration}
 
     def add(self, steps: Sequence[WorkflowStep], each: str | None, before: tuple[str, ...]) -> tuple[str, ...]:
         """Append the phases of steps that follow one another; the names that what follows them must wait for."""
@@ -88,7 +88,7 @@ class _Building:
 
     def _iteration(self, step: WorkflowStep, each: str | None, before: tuple[str, ...]) -> tuple[str, ...]:
         assert step.iterate_over is not None
-        source = self.producer.get(step.iterate_over.doc_type)
+        source = self.layout.producer.get(step.iterate_over.doc_type)
         self.phases.append(
             Phase(step.step_id, self.make(step), needs=_once(before, source), each=each, title=step.step_id)
         )
@@ -121,13 +121,9 @@ class _Building:
         return (gate_name(step.step_id),)
 
     def _sources(self, reference: InputReference) -> tuple[str | None, ...]:
-        """The phases whose outputs have what is referred to: of an item also the document it stands in. None for what is there
-        from the start."""
-        if reference.doc_type is not None:
-            return (self.producer.get(reference.doc_type),)
-        lister = self.workflow.get_step(self.lister.get(reference.scope, ""))
-        over = lister.iterate_over if lister is not None else None
-        return (lister.step_id if lister else None, self.producer.get(over.doc_type) if over else None)
+        """The phases whose outputs have what is referred to: of an item what lists it, and the document it stands in."""
+        lister = self.layout.lister.get(reference.scope) if reference.doc_type is None else None
+        return (lister, self.layout.source(reference))
 
 
 def _once(names: Sequence[str], *more: str | None) -> tuple[str, ...]:

@@ -23,8 +23,9 @@ from phasegate.apps.documents.errors import ClarificationError, WorkflowError
 from phasegate.apps.documents.executors import Executors
 from phasegate.apps.documents.flow import MOST_ITEMS, REVISIONS, UNFIT, attempts_of, gate_name
 from phasegate.apps.documents.iteration import as_entity, item_key
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.prompting import Revision
-from phasegate.apps.documents.run_documents import Layout, RunDocuments
+from phasegate.apps.documents.run_documents import RunDocuments
 from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.spending.budgets import Exceeded
 from phasegate.apps.documents.spending.charging import client_of
@@ -97,7 +98,8 @@ class Produce:
     def _revision(self, context: Context, state: StepState) -> Revision | None:
         """What is to be revised, when the last version was rejected and no other has come about since; the state then knows what
         was answered for it. Raises ``Fatal`` when it has been revised often enough."""
-        before, decision = _first(context, LAST_DOCUMENT), _first(context, LAST_DECISION)
+        decision = self._last_decision(context)
+        before = _first(context, LAST_DOCUMENT, step=context.phase) if decision is not None else None
         if before is None or decision is None or decision["version"] <= before["decision"]:
             return None
         decided = orjson.loads(decision["body"])
@@ -106,9 +108,14 @@ class Produce:
         if before["revision"] >= REVISIONS:
             raise Fatal(f"rejected after {REVISIONS} revisions: {decided['comment']}")
         state.answered = [AnsweredQuestion(**each) for each in orjson.loads(before["answers"])]
-        rejected = _first(context, LAST_DOCUMENT_BODY)
+        rejected = _first(context, LAST_DOCUMENT_BODY, step=context.phase)
         document = orjson.loads(rejected["body"]) if rejected is not None else None
         return Revision(document, decided["comment"], ", ".join(decided["by"]), before["revision"] + 1)
+
+    def _last_decision(self, context: Context) -> Mapping[str, Any] | None:
+        """What was decided last about this document; without a query where nobody decides."""
+        kind = self._layout.workflow.document_types[self._step.produces or ""]
+        return _first(context, LAST_DECISION, gate=gate_name(context.phase)) if kind.acceptance_required else None
 
     def _ending(
         self, context: Context, result: ExecutionResult, documents: RunDocuments, revision: Revision | None,
@@ -141,7 +148,7 @@ class Produce:
                 "inputs": _text(self._made_from(context)), "findings": _text(warnings), "produced_at": context.now(),
                 "answers": _text([asdict(each) for each in state.answered]),
                 "revision": revision.number if revision is not None else 0,
-                "decision": decision["version"] if (decision := _first(context, LAST_DECISION)) is not None else 0,
+                "decision": decision["version"] if (decision := self._last_decision(context)) is not None else 0,
             },
         )  # fmt: skip
 
@@ -250,10 +257,9 @@ def _scope(context: Context) -> str:
     return _text(list(context.scope))
 
 
-def _first(context: Context, statement: Any) -> Mapping[str, Any] | None:
+def _first(context: Context, statement: Any, **named: str) -> Mapping[str, Any] | None:
     """The row of a query about this instance of the step."""
-    given = {"run": context.run.id, "step": context.phase, "gate": gate_name(context.phase), "scope": _scope(context)}
-    rows = context.read(statement, {name: given[name] for name in statement.compile().params})
+    rows = context.read(statement, {"run": context.run.id, "scope": _scope(context), **named})
     return rows[0] if rows else None
 
 

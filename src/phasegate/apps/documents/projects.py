@@ -17,7 +17,7 @@ from phasegate.apps.documents.definition.models import Workflow, WorkflowStep
 from phasegate.apps.documents.errors import AcceptanceError, ClarificationError, WorkflowError
 from phasegate.apps.documents.flow import gate_name, is_gate
 from phasegate.apps.documents.gates.answers import validate_answers
-from phasegate.apps.documents.run_documents import Layout
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.spending.budgets import BUDGET, is_about_budget
 from phasegate.apps.documents.statements import DOCUMENTS

@@ -13,9 +13,9 @@ import orjson
 
 from phasegate import Engine, Run
 from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.projects import Document, documents
 from phasegate.apps.documents.prompts import PromptLoader, prompt_sha256
-from phasegate.apps.documents.run_documents import Layout
 from phasegate.core.run import Scope
 
 

@@ -74,6 +74,12 @@ class StepExecutor:
         self._loop = RemediationLoop(max_remediation_attempts)
         self.prices, self.models = prices, tuple(models)
 
+    def register_schemas(self, workflow: Workflow) -> None:
+        """Check the documents of a definition against the schema files it names."""
+        for name, document in workflow.document_types.items():
+            if isinstance(document.schema, str):
+                self.qa.register_schema(name, document.schema)
+
     async def execute(
         self, step: WorkflowStep, workflow: Workflow, store: DocumentStore, state: StepState,
         scope_id: str | None = None, parent_scope_ids: Mapping[str, str] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.executors import Executors
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
-from phasegate.apps.documents.projects import DEFINITION, subject, workflow_of
+from phasegate.apps.documents.projects import DEFINITION, subject
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.run_documents import GIVEN
 from phasegate.apps.documents.spending import budgets
@@ -101,7 +101,7 @@ def check_prompts(workflow: Workflow, studio: Studio) -> None:
 
 def flow_for(workflow: Workflow) -> Flow:
     """The flow of a definition, each of its projects with the prompts and the model that its run remembers: for workers."""
-    return build_flow(workflow, Executors(workflow, remembered=lambda run: Studio.of(run).executor()))
+    return build_flow(workflow, Executors(workflow, lambda run: Studio.of(run).executor()))
 
 
 def start(
@@ -134,26 +134,12 @@ def start(
     return run if studio.budgets is None else budgets.configure(engine, run, studio.budgets, workflow, by=by)
 
 
-def open_engine(
-    database: str | None, tenant: str | None, runs: Sequence[tuple[Mapping[str, Any], Studio]] = ()
-) -> Engine:
-    """An engine that knows the flows of these definitions, on a database in which the tables of documents exist then. Calls of
-    models keep to their budgets."""
-    registry = Registry(schemas=[SCHEMA])
-    for definition, studio in runs:
-        workflow = WorkflowLoader().load_dict(dict(definition))
-        registry.add(build_flow(workflow, Executors(workflow, default=studio.executor())))
-    engine = Engine(databases.address(database), registry, tenant=tenant)
+def open_engine(database: str | None, tenant: str | None) -> Engine:
+    """An engine on a database in which the tables of documents exist then; calls of models keep to their budgets."""
+    engine = Engine(databases.address(database), Registry(schemas=[SCHEMA]), tenant=tenant)
     try:
         prepare(engine)
     except BaseException:
         engine.close()
         raise
     return engine
-
-
-def definition_of(run: Run) -> dict[str, Any]:
-    """The definition that a run follows, as JSON. Raises ``WorkflowError`` when it is none of a document workflow."""
-    workflow_of(run)
-    found: dict[str, Any] = run.input[DEFINITION]
-    return found

@@ -13,8 +13,8 @@ import typer
 from phasegate import Engine, Run, RunStatus
 from phasegate.apps.documents import projects
 from phasegate.apps.documents.building import executors_of
+from phasegate.apps.documents.layout import Layout
 from phasegate.apps.documents.projects import Document, Waiting
-from phasegate.apps.documents.run_documents import Layout
 from phasegate.apps.documents.studio import Studio, flow_for, open_engine
 from phasegate.cli import output
 from phasegate.cli.session import Session
@@ -71,21 +71,21 @@ def work(engine: Engine, run: Run, *, quiet: bool) -> Run:
         except BaseException as error:
             failed.append(error)
 
+    layout = Layout(projects.workflow_of(run))
     thread = threading.Thread(target=drain, name="phasegate-documents")
     position = 0 if quiet else max((c.position for c in engine.watch()), default=0)
     thread.start()
     while thread.is_alive():
         thread.join(LOOK)
-        position = position if quiet else _tell(engine, run, position)
+        position = position if quiet else _tell(engine, run, layout, position)
     if failed:
         raise failed[0]
     if not quiet:
-        _tell(engine, run, position)
+        _tell(engine, run, layout, position)
     return engine.get(run.id)
 
 
-def _tell(engine: Engine, run: Run, position: int) -> int:
-    layout = Layout(projects.workflow_of(run))
+def _tell(engine: Engine, run: Run, layout: Layout, position: int) -> int:
     for commit in engine.watch(position):
         position = commit.position
         for fact in commit.facts if commit.run_id == run.id else ():

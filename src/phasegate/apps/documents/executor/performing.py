@@ -55,9 +55,7 @@ class Performer:
         self._executor, self._now, self._note = means.executor, means.now, note
         self._workflow, self._handler, self._memory = workflow, means.handler(workflow), memory
         self._state, self._context = memory.state, memory.context
-        for name, document in workflow.document_types.items():
-            if isinstance(document.schema, str):
-                means.executor.qa.register_schema(name, document.schema)
+        means.executor.register_schemas(workflow)
 
     def expand(self, stop: Stop) -> None:
         """Fix the items of an iteration, once and for all; or fail it, when they cannot be used."""
