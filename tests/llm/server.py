@@ -103,7 +103,9 @@ class FakeProvider:
 
 class Server(ThreadingHTTPServer):
     fake: FakeProvider
-    request_queue_size = 128  # as many as a test asks at once; the default of 5 resets connections where the machine is slow
+    request_queue_size = (
+        128  # as many as a test asks at once; the default of 5 resets connections where the machine is slow
+    )
     daemon_threads = False  # they are joined when the server is closed, so that no socket stays open
 
     def handle_error(self, request: Any, client_address: Any) -> None:

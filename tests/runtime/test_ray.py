@@ -54,10 +54,14 @@ def database() -> str:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """The head of a cluster, with two places."""
+    """The head of a cluster, with two places; started as in a script's background, where SIGINT is ignored."""
     quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 3}
     options = {"num_cpus": 2, "object_store_memory": STORE, "include_dashboard": False, "_system_config": quick}
-    found = Cluster(initialize_head=True, head_node_args=options)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        found = Cluster(initialize_head=True, head_node_args=options)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         yield found
     finally:

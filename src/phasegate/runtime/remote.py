@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ _LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
 
 def converse(call: bytes, deps: Callable[[], Any], pickler: Pickler) -> Iterator[bytes]:
     """Execute a call; its messages, as they come. Ends the function as far as possible when it is interrupted."""
+    _be_interruptible()
     yield pickler.dumps(Began())
     work = _Work(deps, pickler)
     thread = threading.Thread(target=work.perform, args=(call,), name="phasegate-phase", daemon=True)
@@ -42,6 +44,16 @@ def converse(call: bytes, deps: Callable[[], Any], pickler: Pickler) -> Iterator
         # Until the function has ended this process is not free for another task. Whoever cancels waits only so long.
         work.stop()
         thread.join()
+
+
+def _be_interruptible() -> None:
+    """Have an interruption of this process's main thread raise ``KeyboardInterrupt``, as it does in Python by default.
+
+    What is started in the background, such as a cluster with ``&`` in a script, inherits that SIGINT is ignored; Python then
+    ignores interruptions by a program, too, and a task that is cancelled would never hear of it.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Work:
