@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from phasegate.cli import main
 from tests.apps.documents.conference import DEFINITION, RECORDINGS, recording
+from tests.llm.server import FakeProvider, Hang
 
 Call = Callable[..., tuple[int, str, str]]
 RUN = ("run", str(DEFINITION), "--project", "demo", "--replay", str(RECORDINGS))
@@ -102,10 +105,39 @@ def test_decisions_are_asked_for_in_the_terminal(tmp_path: Path) -> None:
 
 
 def test_documents_of_ones_own_are_taken_from_files(cli: Call, tmp_path: Path) -> None:
+    definition: dict[str, Any] = json.loads(DEFINITION.read_text())
+    del definition["steps"][0]  # nothing writes the event_brief
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(definition))
+    brief, other = tmp_path / "brief.json", tmp_path / "other.json"
+    assert cli(*RUN)[0] == 0
+    brief.write_text(json.dumps(json.loads(cli("show", "demo", "event_brief", "--json")[1])["content"]))
+    other.write_text("{}")
+    words = (
+        "run",
+        str(own),
+        "--project",
+        "own",
+        *RUN[4:],
+        "--prompts",
+        str(DEFINITION.parent / "prompts"),
+        "--document",
+    )
+    for _ in range(2):
+        code, out, err = cli(*words, f"event_brief={brief}")
+        assert (code, "track_plan waits to be accepted" in out) == (0, True), out + err
+    code, _, err = cli(*words, f"event_brief={other}")
+    assert (code, "was begun with other documents" in err) == (2, True), err
+
+
+def test_a_document_that_a_step_writes_cannot_be_given(cli: Call, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps(recording.TRACKS))
-    code, out, _ = cli(*RUN, "--document", f"track_plan={plan}")
-    assert (code, "waits to be accepted" in out) == (0, True)
+    code, _, err = cli(*RUN, "--document", f"track_plan={plan}")
+    assert (code, "step 'plan_tracks' writes it" in err) == (2, True), err
+    code, _, err = cli(*RUN, "--document", f"trackplan={plan}")
+    assert (code, "track_plan" in err) == (2, True), err
+    assert "there is no project" in cli("show", "demo")[2]
 
 
 @pytest.mark.parametrize(
@@ -174,3 +206,31 @@ def test_a_project_that_failed_for_want_of_a_recording_goes_on_with_one(cli: Cal
     assert cli("run", str(DEFINITION), "--project", "demo", "--replay", str(empty))[0] == 1
     code, out, _ = cli(*RUN)
     assert (code, "track_plan waits" in out) == (0, True)
+
+
+def test_ctrl_c_gives_up_the_call_under_way_and_the_next_command_makes_it_again(tmp_path: Path) -> None:
+    with FakeProvider() as server, interruptible():
+        server.script(Hang())
+        program = [sys.executable, "-m", "phasegate", "--database", f"sqlite:///{tmp_path}/x.db", "documents", *RUN[:4]]
+        environment = {**os.environ, **server.environment}
+        with subprocess.Popen(
+            [*program, "--model", "openai:gpt-4o-mini"], env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            assert server.hanging.wait(30)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=20)  # the server would answer later
+        assert process.returncode == 130
+        assert "Traceback" not in out + err
+    done = subprocess.run([*program, *RUN[4:]], capture_output=True, text=True)
+    assert (done.returncode, "track_plan waits to be accepted" in done.stdout) == (0, True), done.stderr
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """What starts the tests in the background may have them ignore SIGINT, and so all that they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

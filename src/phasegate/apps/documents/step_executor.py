@@ -147,7 +147,7 @@ class StepExecutor:
         state.start()
         state.raw_llm_response = response.text
         state.prompt_hashes = {"role": prompt_sha256(role), "task": prompt_sha256(task), "user": prompt_sha256(prompt)}
-        state.llm_calls.append(self._call(response, prompt))
+        state.llm_calls.append(self._call(response, state.prompt_hashes["user"]))
         return self._judged(place, state, response)
 
     async def _ask(self, client: Client, place: Place, role: str, prompt: str) -> Response:
@@ -158,12 +158,12 @@ class StepExecutor:
         )  # fmt: skip
         return await client.generate(request)
 
-    def _call(self, response: Response, prompt: str) -> LLMCall:
+    def _call(self, response: Response, prompt_hash: str) -> LLMCall:
         cost = self.prices.cost(response) if self.prices is not None else None
         return LLMCall(
             model=response.model, tokens_in=response.prompt_tokens, tokens_out=response.completion_tokens,
             tokens_cached=response.cached_tokens, tokens_total=response.total_tokens, estimated=response.estimated,
-            ms=(response.seconds or 0.0) * 1000, cost=cost, prompt_sha256=prompt_sha256(prompt), at=datetime.now(UTC),
+            ms=(response.seconds or 0.0) * 1000, cost=cost, prompt_sha256=prompt_hash, at=datetime.now(UTC),
         )  # fmt: skip
 
     def _with_findings(self, whole: str, state: StepState) -> str:

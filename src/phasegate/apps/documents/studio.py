@@ -23,6 +23,7 @@ from phasegate.apps.documents.run_documents import GIVEN
 from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.apps.documents.tables import SCHEMA
+from phasegate.errors import did_you_mean
 from phasegate.llm import Client, Prices, open_client
 from phasegate.llm.budget import Budgets
 
@@ -113,12 +114,11 @@ def start(
     It keeps to the studio's budgets from now on, also when it was begun with others; a limit that a person has raised stays
     raised as long as the same one is configured again.
 
-    Raises ``WorkflowError`` when the project follows another definition, and when the budgets do not fit it.
+    Raises ``WorkflowError`` when the project follows another definition, when the budgets do not fit it, and when ``documents``
+    are given that it cannot have: of a type that there is not or that a step writes, or others than those it was begun with.
     """
     workflow = WorkflowLoader().load_dict(dict(definition))
-    unknown = sorted(set(documents or ()) - set(workflow.document_types))
-    if unknown:
-        raise WorkflowError(f"the workflow has no document type {', '.join(unknown)}")
+    _check_given(workflow, documents or {})
     executor = executor or studio.executor()
     if studio.budgets is not None:
         budgets.check(studio.budgets, workflow, executor.models, executor.prices)
@@ -131,7 +131,25 @@ def start(
             f"project {project!r} follows another revision of {workflow.workflow_id!r}",
             hint="--again begins it anew with this one once it has ended; phasegate cancel ends it",
         )
+    if documents and run.input[GIVEN] != dict(documents):
+        raise WorkflowError(
+            f"project {project!r} was begun with other documents", hint="--again begins it anew once it has ended"
+        )
     return run if studio.budgets is None else budgets.configure(engine, run, studio.budgets, workflow, by=by)
+
+
+def _check_given(workflow: Workflow, documents: Mapping[str, Any]) -> None:
+    writers = {step.produces: step.step_id for step in workflow.get_production_steps()}
+    for doc_type in documents:
+        if doc_type not in workflow.document_types:
+            raise WorkflowError(
+                f"the workflow has no document type {doc_type!r}", hint=did_you_mean(doc_type, workflow.document_types)
+            )
+        if doc_type in writers:
+            raise WorkflowError(
+                f"document {doc_type!r} cannot be given: step {writers[doc_type]!r} writes it",
+                hint="take the step out of the definition to work with a document of your own",
+            )
 
 
 def open_engine(database: str | None, tenant: str | None) -> Engine:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
@@ -63,26 +64,31 @@ def looked_at(session: Session, project: str, workflow: str | None) -> Iterator[
 
 def work(engine: Engine, run: Run, *, quiet: bool) -> Run:
     """Do what can be done now, telling of every document; the run as it is then."""
-    failed: list[BaseException] = []
-
-    def drain() -> None:
-        try:
-            engine.drain()
-        except BaseException as error:
-            failed.append(error)
-
-    layout = Layout(projects.workflow_of(run))
-    thread = threading.Thread(target=drain, name="phasegate-documents")
-    position = 0 if quiet else max((c.position for c in engine.watch()), default=0)
-    thread.start()
-    while thread.is_alive():
-        thread.join(LOOK)
-        position = position if quiet else _tell(engine, run, layout, position)
-    if failed:
-        raise failed[0]
-    if not quiet:
-        _tell(engine, run, layout, position)
+    with nullcontext() if quiet else _telling(engine, run):
+        engine.drain()  # here, in the main thread, Ctrl-C gives up what is under way
     return engine.get(run.id)
+
+
+@contextmanager
+def _telling(engine: Engine, run: Run) -> Iterator[None]:
+    """Tell of every document of a run that comes about within the block."""
+    layout = Layout(projects.workflow_of(run))
+    position = max((commit.position for commit in engine.watch()), default=0)
+    done = threading.Event()
+
+    def tell() -> None:
+        nonlocal position
+        while not done.wait(LOOK):
+            position = _tell(engine, run, layout, position)
+        _tell(engine, run, layout, position)
+
+    with ThreadPoolExecutor(1, "phasegate-telling") as thread:
+        telling = thread.submit(tell)
+        try:
+            yield
+        finally:
+            done.set()
+        telling.result()
 
 
 def _tell(engine: Engine, run: Run, layout: Layout, position: int) -> int:

@@ -14,7 +14,7 @@ from phasegate.apps.documents.spending.ledger import Account, Ledger, Place, set
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.errors import StoreError
 from phasegate.llm import Client, LLMError, Request, Response
-from phasegate.llm.budget import Cost, Estimator, after_failure
+from phasegate.llm.budget import Budget, Cost, Estimator, after_failure
 
 #: Seconds between two looks whether others have settled.
 LOOK = 0.2
@@ -32,7 +32,7 @@ def client_of(context: Context, executor: StepExecutor) -> Client | None:
     limits = budgets.of_input(context.input)
     if isinstance(context.deps, Ledger) and not context.dry_run:
         estimator = Estimator(executor.prices, executor.models, limits.output_tokens)
-        return Spending(context, context.deps, executor.client, estimator)
+        return Spending(context, context.deps, executor.client, estimator, limits.of_phase(context.phase))
     if limits.limits:
         said = "in a dry-run nothing can be reserved" if context.dry_run else "the engine has no ledger"
         raise Fatal(f"the run has budgets that cannot be kept to: {said}")
@@ -40,15 +40,18 @@ def client_of(context: Context, executor: StepExecutor) -> Client | None:
 
 
 class Spending(Client):
-    """The model of one attempt, which may be asked once.
+    """The model of one attempt, which may be asked once. ``limits`` are those that the run was begun with.
 
     ``generate`` raises ``Exceeded``, and asks nothing, when a budget has no room for what the request may cost. Room that others
     only have reserved is waited for, as long as the ledger has patience. A call that is given up half-way counts as much as was
     reserved for it; of a call that was repeated by the client inside, only the answer counts.
     """
 
-    def __init__(self, context: Context, ledger: Ledger, inner: Client, estimator: Estimator) -> None:
-        self._context, self._ledger, self._inner, self._estimator = context, ledger, inner, estimator
+    def __init__(
+        self, context: Context, ledger: Ledger, inner: Client, estimator: Estimator, limits: Sequence[Budget]
+    ) -> None:
+        self._context, self._ledger, self._inner = context, ledger, inner
+        self._estimator, self._limits = estimator, limits
         self._place = Place(context.tenant, context.run.id, context.phase, context.scope)
         self._id = uuid.uuid4().hex
 
@@ -74,6 +77,10 @@ class Spending(Client):
         return response
 
     async def _reserve(self, cost: Cost, request: Request) -> Sequence[Account]:
+        # Most calls have no budget. This one read is quicker than a thread that would do it.
+        accounts = self._ledger.accounts(self._place)
+        if not accounts and not self._limits:
+            return accounts
         accounts = await asyncio.to_thread(self._begin)
         now = asyncio.get_running_loop().time
         patience = self._ledger.patience
@@ -91,9 +98,8 @@ class Spending(Client):
 
     def _begin(self) -> list[Account]:
         """Put on record what has to be before anything is reserved: limits, what earlier attempts left behind, a raise. The
-        budgets as they stand then; most calls have none, and cost one look for it."""
-        limits = budgets.of_input(self._context.input)
-        self._ledger.open(self._place, limits.of_phase(self._context.phase))
+        budgets as they stand then."""
+        self._ledger.open(self._place, self._limits)
         self._ledger.bury(self._place)
         raised = budgets.raised(self._context.questions, self._context.answers)
         if raised is not None:
