@@ -276,8 +276,8 @@ def test_a_raise_stands_until_another_limit_is_configured(engine: Engine, tmp_pa
 def test_a_studio_remembers_its_budgets(engine: Engine, tmp_path: Path) -> None:
     limits = Budgets.from_dict({"run": {"usd": 0.1}, "phases": {"make_note": {"tokens": 5}}, "output_tokens": 77})
     run = begin(engine, tmp_path, Model(), limits)
-    assert studio.Studio.of(engine.get(run.id)).budgets == limits
-    assert studio.Studio.of(begin(engine, tmp_path, Model(), None, project="other")).budgets is None
+    assert studio.Studio.of(engine, engine.get(run.id)).budgets == limits
+    assert studio.Studio.of(engine, begin(engine, tmp_path, Model(), None, project="other")).budgets is None
 
 
 # --- many at once -----------------------------------------------------------------------------------------------------

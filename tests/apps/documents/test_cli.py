@@ -206,6 +206,8 @@ def test_a_project_that_failed_for_want_of_a_recording_goes_on_with_one(cli: Cal
     assert cli("run", str(DEFINITION), "--project", "demo", "--replay", str(empty))[0] == 1
     code, out, _ = cli(*RUN)
     assert (code, "track_plan waits" in out) == (0, True)
+    code, out, _ = cli("accept", "demo", *CHAIR)  # with what it was given last
+    assert (code, "talk_list[track=small-data] waits" in out) == (0, True)
 
 
 def test_ctrl_c_gives_up_the_call_under_way_and_the_next_command_makes_it_again(tmp_path: Path) -> None:

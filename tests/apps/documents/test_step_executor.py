@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from phasegate.apps.documents import (
     ClarificationError,
@@ -18,7 +20,9 @@ from phasegate.apps.documents import (
     WorkflowContext,
 )
 from phasegate.llm import LLMError, Response, Retrying, as_client
+from tests.apps.documents import shapes
 from tests.apps.documents.fake_llm import CONFERENCE, Answer, FakeLLM, conference, questions, step_executor
+from tests.apps.documents.shapes import question, question_set
 
 WORKFLOW = conference()
 BRIEF = '{"event": "PyDays"}'
@@ -205,3 +209,28 @@ def test_every_call_is_counted() -> None:
     (call,) = state.llm_calls
     assert (call.model, call.tokens_in, call.tokens_out, call.tokens_total) == ("m1", 10, 5, 15)
     assert call.prompt_sha256 == state.prompt_hashes["user"]
+
+
+whole = st.one_of(
+    st.text(max_size=80),
+    shapes.json_values.map(json.dumps),
+    st.dictionaries(st.sampled_from([*question_set(), "event"]), shapes.json_values).map(
+        lambda changes: json.dumps(question_set(question(), **changes))
+    ),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["{}", "```json\n{}\n```", "Well: {} {}", "{", "```\n{}"]), whole),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_answers_of_a_model_make_a_step_raise(answers: list[tuple[str, str]]) -> None:
+    said = [wrapped.replace("{}", text) for wrapped, text in answers]
+    result, llm = execute(*said, BRIEF, BRIEF, BRIEF)
+    assert result.state.status in (StepStatus.COMPLETED, StepStatus.CLARIFYING, StepStatus.FAILED)
+    assert 1 <= len(llm.asked) <= 3
+    assert (result.output is not None) == (result.state.status is StepStatus.COMPLETED)
+    assert StepState.from_dict(json.loads(json.dumps(result.state.to_dict()))) == result.state

@@ -58,7 +58,7 @@ class Produce:
         Raises ``Fatal`` when another attempt is of no use.
         """
         try:
-            executor = self.executors.of(context.run)
+            executor = self.executors.of(context)
         except PhasegateError as error:  # its prompts, its prices, its recordings are not here
             raise Fatal(str(error)) from None
         documents = RunDocuments(self._layout, context, self._step)

@@ -44,6 +44,13 @@ DOCUMENTS = sa.select(document_versions).where(document_versions.c.run_id == sa.
 #: What the model was asked for a run.
 CALLS = sa.select(document_calls).where(document_calls.c.run_id == sa.bindparam("run"))
 
+#: The studio that a run was given last, if that is another one than it was begun with.
+STUDIO = sa.text("SELECT told FROM document_studios WHERE run_id = :run")
+REMEMBER_STUDIO = sa.text(
+    "INSERT INTO document_studios (run_id, told) VALUES (:run, :told)"
+    " ON CONFLICT (run_id) DO UPDATE SET told = excluded.told"
+)
+
 
 # --- budgets; parameters have names that no column has, for else they would be set -----------------------------------
 

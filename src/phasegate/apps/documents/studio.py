@@ -13,14 +13,16 @@ from phasegate import database as databases
 from phasegate.apps.documents.building import build_flow, executors_of, prepare, version_of
 from phasegate.apps.documents.definition.loader import WorkflowLoader
 from phasegate.apps.documents.definition.models import Workflow
+from phasegate.apps.documents.digests import digest
 from phasegate.apps.documents.errors import WorkflowError
-from phasegate.apps.documents.executors import Executors
+from phasegate.apps.documents.executors import Executors, remembered
 from phasegate.apps.documents.gates.clarification import ClarificationGate
 from phasegate.apps.documents.gates.qa import QAGate
 from phasegate.apps.documents.projects import DEFINITION, subject
 from phasegate.apps.documents.prompts import PromptLoader
 from phasegate.apps.documents.run_documents import GIVEN
 from phasegate.apps.documents.spending import budgets
+from phasegate.apps.documents.statements import REMEMBER_STUDIO
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.apps.documents.tables import SCHEMA
 from phasegate.errors import did_you_mean
@@ -78,9 +80,13 @@ class Studio:
         }  # fmt: skip
 
     @classmethod
-    def of(cls, run: Run) -> Studio:
+    def of(cls, engine: Engine, run: Run) -> Studio:
         """The one that a run remembers."""
-        told = run.input["studio"]
+        return cls.from_told(remembered(engine.read, run))
+
+    @classmethod
+    def from_told(cls, told: Mapping[str, Any]) -> Studio:
+        """The inverse of ``told``."""
         limits = Budgets.from_dict(told["budgets"]) if told.get("budgets") else None
         return cls(told["prompts"], tuple(told["models"]), told["replay"], None, told["prices"], limits)
 
@@ -102,7 +108,7 @@ def check_prompts(workflow: Workflow, studio: Studio) -> None:
 
 def flow_for(workflow: Workflow) -> Flow:
     """The flow of a definition, each of its projects with the prompts and the model that its run remembers: for workers."""
-    return build_flow(workflow, Executors(workflow, lambda run: Studio.of(run).executor()))
+    return build_flow(workflow, Executors(workflow, lambda told: Studio.from_told(told).executor()))
 
 
 def start(
@@ -111,8 +117,8 @@ def start(
 ) -> Run:  # fmt: skip
     """The run of a project, begun when there is none; ``executor`` stands in for the studio's own.
 
-    It keeps to the studio's budgets from now on, also when it was begun with others; a limit that a person has raised stays
-    raised as long as the same one is configured again.
+    It is made in this studio from now on, also when it was begun with another, and keeps to its budgets; a limit that a person
+    has raised stays raised as long as the same one is configured again.
 
     Raises ``WorkflowError`` when the project follows another definition, when the budgets do not fit it, and when ``documents``
     are given that it cannot have: of a type that there is not or that a step writes, or others than those it was begun with.
@@ -135,6 +141,8 @@ def start(
         raise WorkflowError(
             f"project {project!r} was begun with other documents", hint="--again begins it anew once it has ended"
         )
+    if digest(remembered(engine.read, run)) != digest(studio.told()):
+        engine.write([(REMEMBER_STUDIO, {"run": run.id, "told": json.dumps(studio.told())})])
     return run if studio.budgets is None else budgets.configure(engine, run, studio.budgets, workflow, by=by)
 
 

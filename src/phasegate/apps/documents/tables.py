@@ -79,6 +79,14 @@ document_calls = _table(
 )
 sa.Index("ix_document_calls_project", document_calls.c.tenant, document_calls.c.project)
 
+#: One row per run that was given another studio than the one it was begun with: prompts, models, prices and budgets, as JSON.
+document_studios = sa.Table(
+    "document_studios", metadata,
+    sa.Column("run_id", sa.String, primary_key=True),
+    sa.Column("told", sa.Text, nullable=False),
+    info={"schema": SCHEMA},
+)  # fmt: skip
+
 #: One row per budget. ``key`` is empty for a tenant's, the run for a run's, ``run/step`` for a phase's; amounts are those of
 #: ``phasegate.llm.budget``. ``configured`` is the limit that was configured last, ``allowed`` the one that holds: the same, or
 #: what a person has raised it to.

@@ -49,7 +49,7 @@ def opened(session: Session, project: str, workflow: str | None, **given: Any) -
     check_prepared(session.address)
     with open_engine(session.address, session.tenant) as engine:
         run = projects.find_project(engine, project, workflow)
-        studio = Studio.of(run).with_options(**given)
+        studio = Studio.of(engine, run).with_options(**given)
         flow = engine.registry.add(flow_for(projects.workflow_of(run)))
         executors_of(flow).use(project, studio.executor())
         yield engine, run

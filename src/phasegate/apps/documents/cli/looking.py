@@ -104,7 +104,7 @@ def stale(session: Session, project: Project, workflow: WorkflowName = None) -> 
     """List the documents that rest on something that has changed, and the phases a minimal re-run needs."""
     with looked_at(session, project, workflow) as (engine, run):
         definition = projects.workflow_of(run)
-        found = stale_documents(engine, run, definition, PromptLoader(Path(Studio.of(run).prompts)))
+        found = stale_documents(engine, run, definition, PromptLoader(Path(Studio.of(engine, run).prompts)))
         first = minimal(found)
         data = {
             "stale": [{"document": each.document.name, "reasons": each.reasons} for each in found],

@@ -84,7 +84,7 @@ def _remembered(engine: Engine, definition: dict[str, Any], project: str, place:
     found = engine.find(definition["workflow_id"], subject=projects.subject(project), limit=1)
     if not found or found[0].input is None:
         return place
-    before = Studio.of(found[0])
+    before = Studio.of(engine, found[0])
     return before.with_options(
         prompts=place.prompts, models=place.models, replay=place.replay, record=place.record, prices=place.prices,
         budgets=place.budgets,
