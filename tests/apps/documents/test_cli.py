@@ -210,6 +210,15 @@ def test_a_project_that_failed_for_want_of_a_recording_goes_on_with_one(cli: Cal
     assert (code, "talk_list[track=small-data] waits" in out) == (0, True)
 
 
+def test_costs_tell_what_budgets_have_left(cli: Call) -> None:
+    assert cli(*RUN, "--budget-tokens", "100000")[0] == 0
+    told = json.loads(cli("costs", "demo", "--json")[1])
+    spent = told["total"]["tokens in"] + told["total"]["tokens out"]
+    assert spent > 0
+    assert told["budgets"] == [{"budget": "run", "unit": "tokens", "limit": 100_000, "spent": spent, "reserved": 0}]
+    assert f" {spent} " in cli("costs", "demo")[1]
+
+
 def test_ctrl_c_gives_up_the_call_under_way_and_the_next_command_makes_it_again(tmp_path: Path) -> None:
     with FakeProvider() as server, interruptible():
         server.script(Hang())

@@ -7,18 +7,20 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from phasegate import Run
+from phasegate import Engine, Run
 from phasegate.apps.documents import exporting, projects
 from phasegate.apps.documents.cli.common import Project, WorkflowName, described, looked_at, report
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.projects import Document
 from phasegate.apps.documents.prompts import PromptLoader
+from phasegate.apps.documents.spending.ledger import Ledger, Place
 from phasegate.apps.documents.staleness import minimal
 from phasegate.apps.documents.staleness import stale as stale_documents
 from phasegate.apps.documents.statements import CALLS
 from phasegate.apps.documents.studio import Studio
 from phasegate.cli import output
 from phasegate.cli.session import Session
+from phasegate.llm.budget import number
 
 Form = Annotated[Literal["md", "json"], typer.Option("--format", help="Markdown or JSON.")]
 Version = Annotated[int | None, typer.Option("--version", metavar="N", help="Which version; else the latest.")]
@@ -121,7 +123,7 @@ def _reset(run_id: str, document: Document) -> str:
 
 
 def costs(session: Session, project: Project, workflow: WorkflowName = None) -> None:
-    """Show what the model was asked for, and what it cost."""
+    """Show what the model was asked for, what it cost, and what budgets have left."""
     with looked_at(session, project, workflow) as (engine, run):
         calls = engine.read(CALLS, {"run": run.id})
         steps: dict[str, list[Any]] = {}
@@ -130,8 +132,33 @@ def costs(session: Session, project: Project, workflow: WorkflowName = None) -> 
         rows = [(step, *_summed(found)) for step, found in steps.items()]
         total = _summed(list(calls))
         columns = ("step", "answers", "tokens in", "tokens out", "cost in USD")
-        data = {"calls": calls, "total": dict(zip(columns[1:], total, strict=True))}
-        session.answer(data, output.Table(columns, [*rows, ("all", *total)]))
+        budgets = _budgets(engine, run)
+        data = {"calls": calls, "total": dict(zip(columns[1:], total, strict=True)), "budgets": budgets}
+        tables = [output.Table(columns, [*rows, ("all", *total)])]
+        if budgets:
+            tables.append(output.Table(tuple(budgets[0]), [tuple(each.values()) for each in budgets]))
+        session.answer(data, *tables)
+
+
+def _budgets(engine: Engine, run: Run) -> list[dict[str, Any]]:
+    ledger = Ledger(engine)
+    steps = projects.workflow_of(run).get_production_steps()
+    found = [each for step in steps for each in ledger.accounts(Place(run.tenant, run.id, step.step_id, ()))]
+    return [
+        {
+            "budget": account.key.partition("/")[2] if account.per == "phase" else account.per,
+            "unit": account.unit,
+            **{
+                name: number(account.unit, value)
+                for name, value in (
+                    ("limit", account.allowed),
+                    ("spent", account.spent),
+                    ("reserved", account.reserved),
+                )
+            },
+        }
+        for account in dict.fromkeys(found)
+    ]
 
 
 def _summed(calls: list[Any]) -> tuple[int, int, int, float | None]:
