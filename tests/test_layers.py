@@ -19,6 +19,7 @@ HOMES = {
         "sqltypes.py",
         "apps/*/tables.py",
         "apps/*/statements.py",
+        "apps/*/statements/*.py",
         "apps/*/queries.py",
         "apps/*/reports.py",
         "apps/*/projection.py",

@@ -5,8 +5,9 @@ A registry is built and passed; importing a module never fills one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from phasegate.core.facts import RecordedFact
@@ -46,6 +47,11 @@ class Registry:
     def handler(self, name: str, function: Callable[..., Any]) -> None:
         """Make a function known under a name, for flows that are loaded from data."""
         self._handlers[name] = function
+
+    @property
+    def handlers(self) -> Mapping[str, Callable[..., Any]]:
+        """The handlers by name."""
+        return MappingProxyType(self._handlers)
 
     def projection(self, function: Projection) -> None:
         """Have ``function(connection, recorded_facts)`` called inside every commit."""

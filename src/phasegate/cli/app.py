@@ -15,6 +15,7 @@ from phasegate.errors import UsageError
 #: Applications by the name of their command: where their Typer application is, and what help says of them.
 APPLICATIONS = {
     "outreach": ("phasegate.apps.outreach.cli:app", "Take companies through the outreach phases."),
+    "discovery": ("phasegate.apps.discovery.cli:app", "Turn inventory exports into clean assets, with people."),
     "documents": ("phasegate.apps.documents.cli:app", "Produce documents with a language model and with people."),
 }
 

@@ -1,0 +1,36 @@
+"""Ids: UUIDs as text, everywhere outside of the database driver."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from phasegate.errors import InputError
+
+#: How many hexadecimal digits of a record's id say which row it is.
+_ROW_DIGITS = 12
+
+
+def new_id() -> str:
+    """An id that nobody else has."""
+    return str(uuid.uuid4())
+
+
+def as_id(value: Any, what: str = "id") -> str:
+    """An id as text. Raises ``InputError`` for what is none: a number, nothing, the word None."""
+    try:
+        return str(value if isinstance(value, uuid.UUID) else uuid.UUID(value))
+    except (ValueError, TypeError, AttributeError):
+        raise InputError(
+            f"{value!r} is no {what}", hint="an id looks like 3f0c8a52-6f5e-4c3f-9f0e-2b6d5a1c7e90"
+        ) from None
+
+
+def record_id(import_id: str, row_number: int) -> str:
+    """The id of a row of an import: the same however often it is asked for, and another one in every other import."""
+    return f"{import_id[:-_ROW_DIGITS]}{row_number:0{_ROW_DIGITS}x}"
+
+
+def row_of(record: str) -> int:
+    """The number of the row whose id this is."""
+    return int(record[-_ROW_DIGITS:], 16)

@@ -1,0 +1,175 @@
+"""Make assets of the approved rows, and put to people those that meet assets which are there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from phasegate import Context, Fatal, Outcome
+from phasegate.apps.discovery.asset_service import AssetService, Made, Result
+from phasegate.apps.discovery.asset_service import read as read_asset
+from phasegate.apps.discovery.conflicts import Applied, apply, snapshot
+from phasegate.apps.discovery.identifiers import new_id
+from phasegate.apps.discovery.phases.common import MADE_AT_ONCE, MORE, Place, dump, left, load
+from phasegate.apps.discovery.rules.assembly import Assembled, assemble
+from phasegate.apps.discovery.schema import CUSTOM
+from phasegate.apps.discovery.statements.common import news
+from phasegate.apps.discovery.statements.imports import COUNT_MADE, MADE, ROWS
+from phasegate.apps.discovery.statements.inventory import (
+    ADD_CONFLICT,
+    ADD_DEPENDENCY,
+    APPLIED,
+    ASSET,
+    CONFLICTS,
+    COUNT_PENDING,
+)
+
+#: The outcome when rows met assets that are there already.
+CONFLICTING = "conflicts"
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a person approved of the preview: everything, or the rows with these ids; and what the person changed."""
+
+    everything: bool
+    ids: frozenset[str] = frozenset()
+    edits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, answers: Mapping[str, Any] | None) -> Approval:
+        """The one in a decision's answers; nothing is approved by none."""
+        given = answers or {}
+        approved = given.get("approved", ())
+        everything = approved == "all"
+        return cls(everything, frozenset(() if everything else approved), given.get("edits") or {})
+
+    def has(self, record_id: str) -> bool:
+        """Whether the asset of this row is to be made."""
+        return self.everything or record_id in self.ids
+
+
+def create_assets(context: Context) -> Any:
+    """The assets of one piece of the rows, in one transaction with the phase's completion; then the next piece."""
+    place, state = Place.of(context), left(context)
+    approval = Approval.of((context.inputs.get("asset_preview_approval") or {}).get("answers"))
+    counts = Counter(state.get("counts", {}))
+    last = make_piece(context.session, place, context.now(), approval, state.get("row", 0), counts)
+    if last is not None:
+        context.progress(counts["rows"])
+        return Outcome(MORE, {"row": last, "counts": dict(counts)})
+    summary = {f"assets_{name}": counts[name] for name in ("created", "duplicates", "failed", "not_approved")}
+    summary["errors"] = state.get("errors", [])
+    return Outcome(CONFLICTING, summary) if counts["duplicates"] else summary
+
+
+def make_piece(
+    session: Any, place: Place, now: datetime, approval: Approval, after: int, counts: Counter[str]
+) -> int | None:
+    """Make the assets of the next rows; the last row's number, or None when there are no more. ``counts`` is added to."""
+    rows = session.execute(ROWS, {**place.where, "after": after, "most": MADE_AT_ONCE}).mappings().all()
+    wanted = [row for row in rows if approval.has(row["id"]) and row["asset_id"] is None]
+    assembled = [
+        assemble(load(row["cleansed_data"]), row["row_number"], approval.edits.get(row["id"])) for row in wanted
+    ]
+    service = AssetService(session, place.tenant, now=now, flow_id=place.flow_id)
+    data = [_values(row, asset) for row, asset in zip(wanted, assembled, strict=True)]
+    results = service.create_many(data)
+    _note(session, place, now, list(zip(wanted, data, results, strict=True)))
+    counts.update(rows=len(rows), not_approved=len(rows) - len(wanted))
+    for result in results:
+        counts[{Made.CREATED: "created", Made.CONFLICT: "duplicates"}.get(result.outcome, "failed")] += 1
+    return rows[-1]["row_number"] if len(rows) == MADE_AT_ONCE else None
+
+
+def _values(row: Mapping[str, Any], asset: Assembled) -> dict[str, Any]:
+    return {
+        **asset.values, CUSTOM: asset.custom or None, "raw_data": load(row["raw_data"]),
+        "classification_confidence": asset.kind.confidence, "classification_rule": asset.kind.rule,
+        "raw_import_records_id": row["id"], "discovery_source": "import", "status": "discovered",
+    }  # fmt: skip
+
+
+def _note(
+    session: Any, place: Place, now: datetime,
+    made: Sequence[tuple[Mapping[str, Any], Mapping[str, Any], Result]],
+) -> None:  # fmt: skip
+    """Mark the rows that became assets, and write down those that met one. A row that failed stays as it is."""
+    done = [(row, each.asset) for row, _, each in made if each.outcome is Made.CREATED and each.asset is not None]
+    if done:
+        session.execute(
+            MADE,
+            [{**place.where, "row": row["row_number"], "asset": asset["id"], "processed": True} for row, asset in done],
+        )
+    met = [_conflict(place, now, row, data, each) for row, data, each in made if each.outcome is Made.CONFLICT]
+    if met:
+        session.execute(ADD_CONFLICT, met)
+
+
+def _conflict(
+    place: Place, now: datetime, row: Mapping[str, Any], data: Mapping[str, Any], result: Result
+) -> dict[str, Any]:
+    match = result.matches[0]
+    return {
+        "id": new_id(), **place.columns, "discovery_flow_id": place.flow_id, "row_number": row["row_number"],
+        "conflict_type": match.kind, "conflict_key": match.key, "existing_asset_id": match.asset["id"],
+        "existing_asset_snapshot": dump(snapshot(match.asset)), "new_asset_data": dump(data),
+        "resolution_status": "pending", "created_at": now,
+    }  # fmt: skip
+
+
+# --- conflicts that people have decided on ----------------------------------------------------------------------------
+
+
+def conflict_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A conflict's row with its JSON as values."""
+    return {
+        **row, "existing": load(row["existing_asset_snapshot"]), "new": load(row["new_asset_data"]),
+        "selections": load(row["merge_field_selections"]) or {}, "dependency": load(row["dependency"]) or {},
+    }  # fmt: skip
+
+
+def resolve_conflicts(context: Context) -> dict[str, Any]:
+    """Carry out what was chosen for every conflict. Raises ``Fatal`` when one is still open, or when one cannot be done."""
+    place, session = Place.of(context), context.session
+    where = {**place.tenant.where, "flow_id": place.flow_id}
+    if session.execute(COUNT_PENDING, where).scalar():
+        raise Fatal("there are conflicts that nobody has decided on: resolve them, then retry")
+    service = AssetService(session, place.tenant, now=context.now(), flow_id=place.flow_id)
+    counts: Counter[str] = Counter()
+    for row in session.execute(CONFLICTS, where).mappings().all():
+        if not row["applied"]:
+            _carry_out(context, place, service, conflict_of(row))
+            counts[row["resolution_action"]] += 1
+    return {"resolved": dict(counts)}
+
+
+def _carry_out(context: Context, place: Place, service: AssetService, conflict: Mapping[str, Any]) -> None:
+    session, where = context.session, place.tenant.where
+    existing = session.execute(ASSET, {**where, "asset_id": conflict["existing_asset_id"]}).mappings().first()
+    if existing is None:
+        raise Fatal(f"the asset that row {conflict['row_number']} met has been deleted: resolve that conflict again")
+    found: Applied = apply(service, conflict, read_asset(existing))
+    if found.error:
+        raise Fatal(f"row {conflict['row_number']}: {found.error}")
+    if found.dependency:
+        columns = {**place.tenant.columns, "master_flow_id": place.flow_id}
+        session.execute(ADD_DEPENDENCY, {**columns, **found.dependency})
+    session.execute(MADE, {**place.where, "row": conflict["row_number"], "asset": found.asset_id, "processed": True})
+    session.execute(APPLIED, {**where, "conflict_id": conflict["id"], **news(applied=True)})
+
+
+def inventory_result(context: Context) -> dict[str, Any]:
+    """What the inventory came to, counted in the database. Raises ``Fatal`` when no row became, or met, an asset."""
+    place = Place.of(context)
+    counted = context.inputs["asset_inventory"]
+    there = context.read(COUNT_MADE, place.where)[0]["n"]
+    expected = counted["assets_created"] + counted["assets_duplicates"]
+    if there != expected:
+        raise Fatal(f"{expected} rows should belong to assets, and {there} do")
+    if not there:
+        raise Fatal("no row became an asset: nothing was approved, or every row failed")
+    return {**counted, "assets_total": there, "message": f"{counted['assets_created']} assets created"}

@@ -1,0 +1,246 @@
+"""Deciding about the data and about the field mapping."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from phasegate.apps.discovery.errors import DiscoveryError, FlowNotFound, ValidationFailed
+from phasegate.apps.discovery.phases.common import load
+from phasegate.apps.discovery.rules.mapping import band
+from phasegate.apps.discovery.rules.mapping_checks import check_mappings, check_target
+from phasegate.apps.discovery.rules.profile_report import undecided
+from phasegate.apps.discovery.schema import CUSTOM, UNMAPPED
+from phasegate.apps.discovery.service.base import Base, Flow
+from phasegate.apps.discovery.statements.common import news
+from phasegate.apps.discovery.statements.mappings import DECIDE_MAPPING, LEARN, MAPPINGS
+from phasegate.errors import Stale
+
+GATE = "field_mapping_approval"
+
+
+class Mappings(Base):
+    """The part in which people decide what columns are for."""
+
+    # --- the data ---
+
+    def profile(self, flow_id: str) -> dict[str, Any]:
+        """The report on the import's data. Raises ``DiscoveryError`` before there is one."""
+        found = self.flow(flow_id)
+        outputs = self.engine.outputs(found.run.id, tenant=self.tenant.name)
+        if "data_validation" not in outputs:
+            raise DiscoveryError("the data has not been looked at yet", hint="let the flow go on first")
+        report: dict[str, Any] = outputs["data_validation"]
+        return report
+
+    def decide_data(
+        self,
+        flow_id: str,
+        decisions: Mapping[str, str],
+        *,
+        proceed_with_warnings: bool = False,
+        seen: str | None = None,
+    ) -> dict[str, Any]:
+        """Decide for every critical column what becomes of values that are too long: split, truncate, skip or keep.
+
+        Raises ``ValidationFailed``, and changes nothing, while a critical column has no decision.
+        """
+        with self.audited("decide_data", flow_id, decisions=dict(decisions)):
+            found = self.live_flow(flow_id)
+            if found.standing.waits_for == "cleansing_decisions":
+                return self._answer_cleansing(found, decisions)
+            found = self.waiting_flow(flow_id, "data_validation")
+            _check_decisions(undecided(self.profile(flow_id), decisions))
+            answers = {"decisions": dict(decisions), "proceed_with_warnings": proceed_with_warnings}
+            self.engine.decide(
+                found.run.id, "data_decisions", "approved", by=self.tenant.user_id, seen=seen or found.standing.shown,
+                answers=answers, tenant=self.tenant.name,
+            )  # fmt: skip
+            return {"flow_id": found.id, "decisions": dict(decisions)}
+
+    def open_questions(self, flow_id: str) -> list[dict[str, Any]]:
+        """The columns with values that are too long, and on which nobody has decided yet: each with its figures."""
+        found = self.flow(flow_id)
+        if found.standing.waits_for == "cleansing_decisions":
+            asked = found.run.at("data_cleansing").questions
+            return list(asked["issues"])
+        if found.standing.waits_for == "data_validation":
+            return list(self.profile(flow_id)["critical_issues"])
+        return []
+
+    def _answer_cleansing(self, found: Flow, decisions: Mapping[str, str]) -> dict[str, Any]:
+        asked = found.run.at("data_cleansing").questions
+        unknown = sorted(set(decisions) - set(asked["fields"]))
+        wrong = sorted(name for name, word in decisions.items() if word not in asked["choices"])
+        if unknown or wrong:
+            said = [f"nothing is asked about {name!r}" for name in unknown]
+            raise ValidationFailed(
+                [*said, *(f"{name!r} is decided by {', '.join(asked['choices'])}" for name in wrong)]
+            )
+        _check_decisions([name for name in asked["fields"] if name not in decisions])
+        self.engine.answer(
+            found.run.id, "data_cleansing", dict(decisions), by=self.tenant.user_id, tenant=self.tenant.name
+        )
+        return {"flow_id": found.id, "decisions": dict(decisions)}
+
+    # --- the mapping ---
+
+    def mappings(self, flow_id: str) -> list[dict[str, Any]]:
+        """One per column: source, target, confidence and how sure that is, status, alternatives."""
+        return [_told(row) for row in self._mappings(self.flow(flow_id))]
+
+    def approve(
+        self, flow_id: str, mapping_ids: Collection[str] | None = None, *, note: str = "", seen: str | None = None
+    ) -> dict[str, Any]:
+        """Approve mappings, all that are open without ``mapping_ids``. When every column is decided on, the flow goes on.
+
+        What cannot be approved is left as it is, and told. Raises ``Stale`` when ``seen`` is not the proposal as it stands.
+        """
+        return self._decide(flow_id, mapping_ids, "approved", note, seen)
+
+    def reject(
+        self, flow_id: str, mapping_ids: Collection[str], *, note: str = "", seen: str | None = None
+    ) -> dict[str, Any]:
+        """Reject mappings: their columns are left out of the inventory, and the pairs are not proposed again."""
+        return self._decide(flow_id, mapping_ids, "rejected", note, seen)
+
+    def edit(self, flow_id: str, mapping_id: str, target: str) -> dict[str, Any]:
+        """Choose another field for a column; it is then for approval again. Raises ``ValidationFailed`` for what is no field."""
+        with self.audited("edit_mapping", flow_id, mapping_id=mapping_id, target=target):
+            found = self.waiting_flow(flow_id, "field_mapping")
+            row = self._picked(found, [mapping_id])[0]
+            problem = check_target(row["source_field"], target)
+            if problem is not None:
+                raise ValidationFailed([problem.message])
+            self.engine.write([(DECIDE_MAPPING, self._decided(row, "suggested", target=target))])
+            return {"flow_id": found.id, "source_field": row["source_field"], "target_field": target}
+
+    def keep_the_rest(self, flow_id: str) -> dict[str, Any]:
+        """Approve every open column that no field was found for as an attribute of one's own."""
+        with self.audited("approve_needs_review_as_custom_attributes", flow_id):
+            found = self.waiting_flow(flow_id, "field_mapping")
+            rows = [
+                row
+                for row in self._mappings(found)
+                if row["status"] == "suggested" and row["target_field"] in ("", UNMAPPED)
+            ]
+            self._write(found, [(row, "approved", CUSTOM, "") for row in rows])
+            return {**self._settle(found), "approved": [row["source_field"] for row in rows]}
+
+    def propose_again(self, flow_id: str) -> dict[str, Any]:
+        """Have columns guessed anew, with what was learned meanwhile; what people have decided stays."""
+        with self.audited("propose_mapping", flow_id):
+            found = self.waiting_flow(flow_id, "field_mapping")
+            self.engine.reset(found.run.id, "field_mapping", by=self.tenant.user_id, tenant=self.tenant.name)
+            return {"flow_id": found.id, "status": "running"}
+
+    def _decide(
+        self, flow_id: str, mapping_ids: Collection[str] | None, status: str, note: str, seen: str | None
+    ) -> dict[str, Any]:
+        with self.audited(f"mappings_{status}", flow_id, mapping_ids=mapping_ids and sorted(mapping_ids)):
+            found = self.waiting_flow(flow_id, "field_mapping")
+            if seen is not None and seen != found.standing.shown:
+                raise Stale("the proposal has changed since you saw it", hint="look at the mappings again")
+            rows = self._picked(found, mapping_ids)
+            errors: dict[str, str] = {}
+            if status == "approved":
+                errors = _refusals(rows, self._mappings(found))
+            fit = [row for row in rows if row["id"] not in errors]
+            self._write(found, [(row, status, None, note) for row in fit])
+            results = [
+                {"mapping_id": row["id"], "source_field": row["source_field"], "success": row["id"] not in errors,
+                 "error": errors.get(row["id"])}
+                for row in rows
+            ]  # fmt: skip
+            totals = {"total_requested": len(rows), "successful": len(fit), "failed": len(errors), "results": results}
+            return {**totals, **self._settle(found)}
+
+    def _settle(self, found: Flow) -> dict[str, Any]:
+        """Open the gate when every column is decided on, and what was approved is enough to go on with."""
+        rows = self._mappings(found)
+        left = [row["source_field"] for row in rows if row["status"] == "suggested"]
+        approved = {row["source_field"]: row["target_field"] for row in rows if row["status"] == "approved"}
+        missing = [each.message for each in check_mappings(approved) if each.critical]
+        told = {"flow_id": found.id, "remaining": left, "problems": [] if left else missing}
+        if left or missing:
+            return {**told, "complete": False}
+        self.engine.decide(
+            found.run.id, GATE, "approved", by=self.tenant.user_id, seen=found.standing.shown, tenant=self.tenant.name
+        )
+        return {**told, "complete": True}
+
+    def _mappings(self, found: Flow) -> list[Mapping[str, Any]]:
+        return self.engine.read(MAPPINGS, {**self.tenant.where, "import_id": found.import_id})
+
+    def _picked(self, found: Flow, ids: Collection[str] | None) -> list[Mapping[str, Any]]:
+        """The mappings meant: by id or by the name of the column. Raises ``FlowNotFound`` for one that there is not."""
+        rows = self._mappings(found)
+        if ids is None:
+            return [row for row in rows if row["status"] == "suggested"]
+        by = {row["id"]: row for row in rows} | {row["source_field"]: row for row in rows}
+        unknown = [each for each in ids if each not in by]
+        if unknown:
+            raise FlowNotFound(f"there is no mapping {', '.join(map(repr, unknown))} in flow {found.id}")
+        return list({by[each]["id"]: by[each] for each in ids}.values())
+
+    def _write(self, found: Flow, decided: Sequence[tuple[Mapping[str, Any], str, str | None, str]]) -> None:
+        writes: list[tuple[Any, Mapping[str, Any]]] = []
+        for row, status, target, note in decided:
+            change = self._decided(row, status, target=target, note=note)
+            learned = {
+                **self.tenant.columns, "source_field": row["source_field"], "target_field": change["new_target_field"],
+                "approved": status == "approved", "updated_at": self.now(),
+            }  # fmt: skip
+            writes += [(DECIDE_MAPPING, change), (LEARN, learned)]
+        if writes:
+            self.engine.write(writes)
+
+    def _decided(
+        self, row: Mapping[str, Any], status: str, *, target: str | None = None, note: str = ""
+    ) -> dict[str, Any]:
+        now, final = self.now(), status != "suggested"
+        chosen = target if target is not None else row["target_field"]
+        return {
+            **self.tenant.where, "mapping_id": row["id"],
+            **news(
+                target_field=chosen, status=status, approval_note=note or None, updated_at=now,
+                match_type=row["match_type"] if chosen == row["suggested_target"] else "manual",
+                approved_by=self.tenant.user_id if final else None, approved_at=now if final else None,
+            ),
+        }  # fmt: skip
+
+
+def _refusals(rows: Sequence[Mapping[str, Any]], everything: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Why some of these cannot be approved, by id: no field, or a field that another column has."""
+    wanted = {row["id"] for row in rows}
+    approved = [row for row in everything if row["status"] == "approved" and row["id"] not in wanted]
+    uses = Counter(row["target_field"] for row in (*approved, *rows) if row["target_field"] != CUSTOM)
+    found: dict[str, str] = {}
+    for row in rows:
+        problem = check_target(row["source_field"], row["target_field"])
+        if problem is not None:
+            found[row["id"]] = problem.message
+        elif uses[row["target_field"]] > 1:
+            found[row["id"]] = (
+                f"{row['target_field']} is the field of another column, too: choose another for one of them"
+            )
+    return found
+
+
+def _check_decisions(missing: Collection[str]) -> None:
+    if missing:
+        raise ValidationFailed(
+            [f"{name!r} has values that are too long, and nobody has decided on them" for name in missing],
+            hint="decide for each: split, truncate, skip or keep",
+        )
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    names = (
+        "id", "source_field", "target_field", "match_type", "status", "suggested_by", "suggested_target", "field_type",
+        "agent_reasoning", "approved_by", "approved_at", "approval_note",
+    )  # fmt: skip
+    confidence = row["confidence_score"]
+    told = {name: row[name] for name in names}
+    return told | {"confidence": confidence, "band": band(confidence), "alternatives": load(row["alternatives"])}
