@@ -21,7 +21,7 @@ TOOLS := .venv/.tools
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-documents test format format-check lint types layers tests crash chaos docs bench clean
+.PHONY: help setup demo demo-documents demo-discovery crew test format format-check lint types layers tests crash chaos docs bench clean
 
 help: ## Print this list
 	@echo "phasegate - the commands of this repository"
@@ -36,6 +36,16 @@ demo: $(READY) ## Take the example companies through the outreach flow
 demo-documents: $(READY) ## Make the example's documents from recorded answers, accepting each
 	@mkdir -p demo && rm -f demo/documents.db*
 	@BIN=$(BIN) sh examples/documents.sh
+
+demo-discovery: $(READY) ## Turn the example export into assets, approving each step; then the same file again
+	@mkdir -p demo && rm -f demo/discovery.db*
+	@BIN=$(BIN) sh examples/discovery.sh
+
+# CrewAI needs older releases of libraries than phasegate's other extras: it cannot live in the same environment.
+crew: ## Test agents with a real CrewAI crew, in an environment of its own
+	@$(PYTHON) -m venv .venv-crew
+	@.venv-crew/bin/pip install --quiet -e ".[crewai]" pytest pytest-timeout hypothesis "psycopg[binary]"
+	@.venv-crew/bin/python -m pytest tests/apps/discovery/test_crew_agents.py
 
 test: format-check lint types layers tests ## Run every check below and all tests
 
@@ -73,7 +83,7 @@ bench: $(TOOLS) ## Measure speed beside the raw limit of the database
 	@$(BIN)/python -m bench
 
 clean: ## Remove the environment, the caches and the demo's files
-	@rm -rf .venv build dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-crew build dist demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment is kept as long as its interpreter and its pip work, so that a new pin costs one pip run. Some systems

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import documents, million, on_ray, postgres, shapes
+from bench import discovery, documents, million, on_ray, postgres, shapes
 
-PARTS = ("sqlite", "postgresql", "ray", "documents")
+PARTS = ("sqlite", "postgresql", "ray", "documents", "discovery")
 
 
 def main() -> None:
@@ -54,6 +54,8 @@ def main() -> None:
                 ]
             if "documents" in only:
                 measures.append(lambda: documents.items(directory, 1_000 // scale, 5_000 // scale))
+            if "discovery" in only:
+                measures.append(lambda: discovery.run(directory, 1_000_000 // scale, 100))
             if "ray" in only:
                 measures.append(lambda: on_ray.tasks(directory, 1_000 // scale))
             for measure in measures:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 PANEL = "Global options"
 
-#: Builds the registry of the applications that come with phasegate.
-BUILT_IN = "phasegate.apps.outreach.flow:build_registry"
+#: Builds the registry with which runs of the applications that come with phasegate are changed.
+BUILT_IN = "phasegate.apps.together:build_registry"
 
 Database = Annotated[
     str | None,
@@ -98,7 +98,7 @@ class Session:
         return load_registry(self.application) if self.application else None
 
     def code(self) -> Registry:
-        """The registry that ``--app`` names, or that of the applications that come with phasegate.
+        """The registry that ``--app`` names, or what the applications that come with phasegate have to say of a change.
 
         Looking needs no code, but changing a run does: an application's projections are part of every commit.
         """

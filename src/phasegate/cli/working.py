@@ -14,10 +14,14 @@ import typer
 
 from phasegate import database as databases
 from phasegate.cli import output
+from phasegate.cli.loading import load_registry
 from phasegate.cli.output import Table
 from phasegate.cli.session import Session
 from phasegate.errors import UsageError
 from phasegate.registry import Registry
+
+#: Builds the registry of the application that a worker works for when nobody names another one.
+WORKED_ON = "phasegate.apps.outreach.flow:build_registry"
 
 
 def worker(
@@ -35,7 +39,7 @@ def worker(
 
 
 def _registry(session: Session) -> Registry:
-    registry = session.code()
+    registry = session.registry() or load_registry(WORKED_ON)
     if not registry.flows:
         raise UsageError("the registry has no flow to work on", hint="name another one with --app")
     return registry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from phasegate.core.planner import advance
 from phasegate.core.run import Run, Scope
 from phasegate.engine.looking import Looking
 from phasegate.errors import Conflict, Fenced, InputError, PhasegateError
-from phasegate.store.base import Append
+from phasegate.store.base import Append, Write
 
 Command = Callable[[Flow, Run, datetime], tuple[f.Fact, ...]]
 
@@ -42,8 +42,10 @@ class Asking(Looking):
     def decide(
         self, run_id: str, phase: str, outcome: str, *, by: str, role: str = "", seen: str | None = None,
         answers: Any = None, comment: str = "", scope: Scope = (), tenant: str | None = None,
+        writes: Sequence[tuple[Any, Mapping[str, Any]]] = (),
     ) -> Run:  # fmt: skip
-        """Answer a gate. ``seen`` is the sha256 of what the person was shown (``show`` and ``why`` tell it).
+        """Answer a gate. ``seen`` is the sha256 of what the person was shown (``show`` and ``why`` tell it). ``writes``
+        are rows of the application, (statement, parameters) pairs, committed with the decision or not at all.
 
         Raises ``AlreadyDecided`` with who and when, ``Stale`` when something else is shown by now, ``NotAllowed`` when this
         person may not, ``InputError`` when the answers do not fit the form.
@@ -54,7 +56,7 @@ class Asking(Looking):
             _check_form(flow, phase, answers)
             return commands.decide(flow, run, now, (phase, scope), decision)
 
-        return self._command(run_id, command, tenant)
+        return self._command(run_id, command, tenant, [Write(statement, params) for statement, params in writes])
 
     def decide_many(
         self, decisions: Sequence[tuple[str, str, str]], *, by: str, role: str = "", comment: str = "",
@@ -132,7 +134,7 @@ class Asking(Looking):
         """End a run; what can be undone is undone first."""
         return self._command(run_id, lambda flow, run, now: commands.cancel(run, now, by=by, reason=reason), tenant)
 
-    def _command(self, run_id: str, command: Command, tenant: str | None) -> Run:
+    def _command(self, run_id: str, command: Command, tenant: str | None, writes: Sequence[Write] = ()) -> Run:
         """Load, check, advance, append; again when somebody else was faster."""
         for _ in range(CONFLICTS):
             run = self.get(run_id, tenant=tenant)
@@ -140,7 +142,7 @@ class Asking(Looking):
             now = self.store.now()
             after, facts = advance(flow, run, now, *command(flow, run, now))
             try:
-                self._journal.append(self._compose(flow, run, after, facts, now))
+                self._journal.append(self._compose(flow, run, after, facts, now, writes))
             except (Conflict, Fenced):
                 continue
             self._wake(run.id)

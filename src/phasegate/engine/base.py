@@ -12,11 +12,11 @@ from phasegate.core.flow import Flow
 from phasegate.core.flowdata import flow_data, flow_from_data
 from phasegate.core.run import Run, Subject
 from phasegate.errors import FlowError, UnknownName
-from phasegate.journal import Journal, compose
+from phasegate.journal import Extras, Journal, compose
 from phasegate.registry import Registry
 from phasegate.runtime.worker import Limits, Worker
 from phasegate.store import codec
-from phasegate.store.base import Append, Store
+from phasegate.store.base import Append, Store, Write
 
 
 class Base:
@@ -77,8 +77,12 @@ class Base:
         found = self.store.of_subjects(tenant, flow, sorted({subject.id for subject in wanted})) if wanted else []
         return {run.subject: run for run in found if run.subject in wanted and (key is None or run.key == key)}
 
-    def _compose(self, flow: Flow, before: Run | None, after: Run, facts: tuple[f.Fact, ...], now: datetime) -> Append:
-        return compose(flow, before, after, facts, now=now, projecting=bool(self._journal.projections))
+    def _compose(
+        self, flow: Flow, before: Run | None, after: Run, facts: tuple[f.Fact, ...], now: datetime,
+        writes: Sequence[Write] = (),
+    ) -> Append:  # fmt: skip
+        extras = Extras(writes=tuple(writes))
+        return compose(flow, before, after, facts, now=now, extras=extras, projecting=bool(self._journal.projections))
 
     def _wake(self, run_id: str | None = None) -> None:
         for worker in list(self._workers):

@@ -16,6 +16,8 @@ from phasegate.apps.discovery.errors import DiscoveryError, InvalidFlowState, Un
 from phasegate.apps.discovery.phases import common, importing
 from phasegate.apps.discovery.rules.profile import measure_columns
 from phasegate.apps.discovery.statements.flows import DELETE_MASTER
+from phasegate.cli import main
+from phasegate.errors import AlreadyDecided
 from tests.apps.discovery.steps import DEVICES, begun, hosts, made, mapped, names, waits_for, write
 from tests.waiting import wait_for
 
@@ -146,6 +148,16 @@ def test_a_row_that_was_deleted_is_never_written_to_again(discovery: Discovery) 
     assert discovery.engine.read("SELECT flow_status FROM master_flows")[0]["flow_status"] == "deleted"
 
 
+def test_a_run_that_is_changed_by_the_generic_commands_keeps_its_rows_in_step(
+    discovery: Discovery, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = begun(discovery, DEVICES)
+    words = ["--database", address, "--tenant", discovery.tenant.name, "pause", f"import:{flow}", "--by", "kim"]
+    assert main(words) == 0, capsys.readouterr().err
+    rows = discovery.engine.read("SELECT status, awaiting_user_approval FROM discovery_flows")
+    assert (rows[0]["status"], bool(rows[0]["awaiting_user_approval"])) == ("paused", True)
+
+
 # --- one phase ---------------------------------------------------------------------------------------------------------
 
 
@@ -208,6 +220,28 @@ def test_every_operation_is_audited_also_when_it_is_refused(discovery: Discovery
     found = [(each["operation"], bool(each["success"]), each["user_id"]) for each in discovery.audit(flow)]
     assert found == [("pause", True, "ann"), ("retry", False, "ann"), ("create", True, "ann")]
     assert "has not failed" in discovery.audit(flow)[1]["error"]
+
+
+def test_what_was_decided_and_the_opening_of_the_gate_are_one_commit(
+    discovery: Discovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = begun(discovery, DEVICES)
+    seen = discovery.status(flow)["phase_state"]["seen"]
+    monkeypatch.setattr(Discovery, "waiting_flow", lambda self, flow_id, _waits: self.flow(flow_id))
+    run = discovery.flow(flow).run
+    discovery.engine.decide(run.id, "field_mapping_approval", "approved", by="kim", seen=seen, tenant=run.tenant)
+    with pytest.raises(AlreadyDecided):  # somebody was faster, and what this person decided is not half there
+        discovery.approve(flow)
+    assert {each["status"] for each in discovery.mappings(flow)} == {"suggested"}
+
+
+def test_resume_opens_a_gate_at_which_everything_is_decided(discovery: Discovery) -> None:
+    flow = begun(discovery, DEVICES)
+    decided = "UPDATE import_field_mappings SET status = 'approved' WHERE client_account_id = :client"
+    discovery.engine.write([(decided, {"client": "northwind"})])  # by two people at once, of whom neither saw the other
+    assert discovery.resume(flow)["status"] == "resumed"
+    discovery.work()
+    assert waits_for(discovery, flow) == "asset_preview"
 
 
 # --- crashes -----------------------------------------------------------------------------------------------------------

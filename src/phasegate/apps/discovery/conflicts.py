@@ -89,14 +89,17 @@ def apply(service: AssetService, conflict: Mapping[str, Any], existing: Mapping[
         case Action.KEEP_EXISTING:
             return Applied(existing["id"])
         case Action.REPLACE_WITH_NEW:
-            service.update(existing, new, "overwrite")
-            return Applied(existing["id"])
+            return _changed(service, existing, new)
         case Action.MERGE:
             chosen = {name: new.get(name) for name, which in conflict["selections"].items() if which == "new"}
-            service.update(existing, chosen, "overwrite")
-            return Applied(existing["id"])
+            return _changed(service, existing, chosen)
         case Action.CREATE_BOTH:
             return _both(service, conflict, existing)
+
+
+def _changed(service: AssetService, existing: Mapping[str, Any], new: Mapping[str, Any]) -> Applied:
+    made = service.update(existing, new, "overwrite")
+    return Applied(None, error=made.error) if made.outcome is Made.FAILED else Applied(existing["id"])
 
 
 def _both(service: AssetService, conflict: Mapping[str, Any], existing: Mapping[str, Any]) -> Applied:

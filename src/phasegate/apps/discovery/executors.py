@@ -14,14 +14,15 @@ from time import perf_counter
 from typing import Any
 
 from phasegate import Fatal, Outcome
-from phasegate.apps.discovery.errors import DiscoveryError, UnknownPhase
+from phasegate.apps.discovery.errors import DiscoveryError, FlowNotFound, UnknownPhase
 from phasegate.apps.discovery.identifiers import as_id
 from phasegate.apps.discovery.phase_names import canonical
 from phasegate.apps.discovery.phases import cleansing, inventory, previewing, validating
 from phasegate.apps.discovery.phases.common import MORE, Place
+from phasegate.apps.discovery.statements.imports import IMPORT, PROFILES
 from phasegate.apps.discovery.tenancy import Tenant
 from phasegate.apps.discovery.workshop import Workshop
-from phasegate.errors import PhasegateError
+from phasegate.errors import InputError, PhasegateError
 
 #: What can be done in somebody else's transaction: nothing that waits for files, models or people.
 _DIRECT: Mapping[str, Callable[..., Any]] = {
@@ -69,10 +70,12 @@ class PhaseExecutor:
         began = perf_counter()
         phase = str(flow_context.get("phase") or self.phase_name or getattr(self.state, "current_phase", "") or "")
         try:
-            told = await self._execute(canonical(phase), flow_context)
+            phase = canonical(phase)
+            told = await self._execute(phase, flow_context)
         except (PhasegateError, Fatal) as error:
-            code = getattr(error, "code", None) or str(error).partition(":")[0]
-            told = {"status": "failed", "error": str(error), "error_type": type(error).__name__, "error_code": code}
+            told = {
+                "status": "failed", "error": str(error), "error_type": type(error).__name__, "error_code": _code(error),
+            }  # fmt: skip
             if isinstance(self.state, UnifiedDiscoveryFlowState):
                 self.state.errors.append({"phase": phase, "error": str(error), "time": datetime.now(UTC).isoformat()})
         return {"phase": phase, "mode": "direct", **told, "execution_time": perf_counter() - began}
@@ -88,8 +91,7 @@ class PhaseExecutor:
         return {"status": "success", "data": result}
 
     async def _create_assets(self, flow_context: Mapping[str, Any]) -> dict[str, Any]:
-        answers = {"approved": flow_context.get("approved", "all"), "edits": flow_context.get("edits") or {}}
-        approval = inventory.Approval.of(answers)
+        approval = _approval(flow_context)
         counts: Counter[str] = await _in_session(flow_context, lambda context: _create(context, approval))
         created, duplicates, failed = counts["created"], counts["duplicates"], counts["failed"]
         if not created and not duplicates:
@@ -108,7 +110,7 @@ class AssetInventoryExecutor(PhaseExecutor):
 
     async def execute_asset_creation(self, flow_context: Mapping[str, Any]) -> dict[str, Any]:
         """As ``execute_phase``, with the status ``completed`` for success. ``flow_context`` may have ``approved`` (ids of rows,
-        or ``"all"``, which is the default) and ``edits``."""
+        or ``"all"``, which it is when nothing is said) and ``edits`` (changes to fields, by the id of the row)."""
         told = await self.execute_phase({**flow_context, "phase": self.phase_name})
         completed = told["status"] == "success"
         return {**told, "status": "completed" if completed else told["status"], "success": completed}
@@ -150,12 +152,30 @@ class _CallersContext:
         return Outcome("asked", questions)
 
 
+def _code(error: Exception) -> str:
+    """What programs tell an error apart by: its code, or the word in capitals that its message begins with."""
+    if isinstance(error, InputError):
+        return getattr(error, "code", "INVALID_INPUT")
+    word = str(error).partition(":")[0]
+    return getattr(error, "code", None) or (word if word.isupper() and word.isidentifier() else "PHASE_FAILED")
+
+
+def _approval(flow_context: Mapping[str, Any]) -> inventory.Approval:
+    """Raises ``InputError`` for what is no id of a row."""
+    given = flow_context.get("approved", "all")
+    edits = {as_id(key, "row id"): dict(changes) for key, changes in (flow_context.get("edits") or {}).items()}
+    approved = given if given == "all" else [as_id(each, "row id") for each in given or ()]
+    return inventory.Approval.of({"approved": approved, "edits": edits})
+
+
 async def _in_session(flow_context: Mapping[str, Any], work: Callable[[Any], Any]) -> Any:
-    """Do something in the caller's transaction. Raises ``InputError`` when an id is missing, or is none."""
+    """Do something in the caller's transaction. Raises ``InputError`` when an id is missing, or is none, and ``FlowNotFound``
+    when the tenant has no such import, or when it is another flow's."""
     session = flow_context.get("db_session")
     if session is None:
         raise DiscoveryError("flow_context has no db_session", hint="give the session whose transaction is to be used")
-    tenant = Tenant(flow_context["client_account_id"], flow_context["engagement_id"], flow_context.get("user_id") or "")
+    client, engagement = flow_context.get("client_account_id"), flow_context.get("engagement_id")
+    tenant = Tenant(client, engagement, flow_context.get("user_id") or "")  # type: ignore[arg-type]
     given = {
         "flow_id": as_id(flow_context.get("flow_id") or flow_context.get("master_flow_id"), "flow id"),
         "data_import_id": as_id(flow_context.get("data_import_id"), "import id"),
@@ -164,13 +184,28 @@ async def _in_session(flow_context: Mapping[str, Any], work: Callable[[Any], Any
     inputs = flow_context.get("inputs") or {}
 
     def whole(inner: Any) -> Any:
-        result = work(_CallersContext(inner, given, inputs))
+        context = _CallersContext(inner, given, inputs)
+        _check_import(context)
+        result = work(context)
         inner.flush()
         return result
 
     if hasattr(session, "run_sync"):
         return await session.run_sync(whole)
     return whole(session)
+
+
+def _check_import(context: Any) -> None:
+    place = Place.of(context)
+    found = context.read(IMPORT, place.where)
+    if not found:
+        raise FlowNotFound(f"there is no import {place.import_id}", hint="give the data_import_id of the tenant's flow")
+    if found[0]["master_flow_id"] not in (None, place.flow_id):
+        raise FlowNotFound(f"import {place.import_id} is not that of flow {place.flow_id}")
+    if not context.read(PROFILES, place.where):
+        raise DiscoveryError(
+            "the rows of the import have not been brought in yet", hint="let data_import be done first"
+        )
 
 
 def _all_pieces(function: Callable[..., Any], context: _CallersContext) -> Any:

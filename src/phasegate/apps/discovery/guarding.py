@@ -1,20 +1,20 @@
 """A phase's function with what its configuration puts around it: handlers before, validators, handlers after.
 
 In pieces or not, a phase is checked once, before its first piece. A validator that crashes is a validator that refuses. An error
-handler is told of an error and cannot hide it.
+handler is told of an error and cannot hide it; that a phase waits, or was stopped, is none.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from phasegate import Context, Fatal, Outcome
+from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.discovery.configs import FlowTypeConfig, PhaseConfig
-from phasegate.apps.discovery.phases.common import MORE, Place, load
+from phasegate.apps.discovery.phases.common import MORE, Place, load, settings
 from phasegate.apps.discovery.registries import FlowTypeRegistry, HandlerResult, ValidationResult
 from phasegate.apps.discovery.results import PhaseOutcome, outcome_of
 from phasegate.apps.discovery.statements.flows import FLOW
@@ -50,7 +50,8 @@ class _Guard:
         # What is put before a phase is for its first step, what is put behind it for its last.
         self._first, self._last = step == steps[0], step == steps[-1]
         self._begins = self._first and phase == config.phases[0]
-        self._ends = step == "asset_inventory_result"
+        self._end = _last_step([each for each in config.phases if not each.can_skip])
+        self._end_of_analysis = _last_step(config.phases)
 
     def before(self, context: Context) -> None:
         """Raises ``Fatal`` with everything that speaks against the phase."""
@@ -75,15 +76,18 @@ class _Guard:
         outcome, error = outcome_of(value)
         if outcome is PhaseOutcome.FAILED:
             raise Fatal(str(error))
-        if isinstance(result, Outcome) and result.word == MORE:
-            return result
+        if isinstance(result, type(context.ask(None))) or (isinstance(result, Outcome) and result.word == MORE):
+            return result  # the phase is not at its end
         names = (
             *(self.phase.post_handlers if self._last else ()),
-            *(self.config.finalization_handlers if self._ends else ()),
+            *(self.config.finalization_handlers if self._ends(context) else ()),
         )
         for name in names:
             self._handle(name, {**phase_input(context, self.phase.name), "result": value})
         return result
+
+    def _ends(self, context: Context) -> bool:
+        return self.step == (self._end_of_analysis if settings(context).get("analysis") else self._end)
 
     def watching(self, context: Context) -> Any:
         """Tells error handlers of what is raised within."""
@@ -104,20 +108,28 @@ class _Guard:
         self, name: str, given: Mapping[str, Any], state: Mapping[str, Any], overrides: Mapping[str, Any]
     ) -> list[str]:
         try:
-            found: ValidationResult = self._registries.validators.get(name)(given, state, overrides)
+            found = self._registries.validators.get(name)(given, state, overrides)
         except Exception as error:
             return [f"{name} crashed: {type(error).__name__}: {error}"]
+        if not isinstance(found, ValidationResult):
+            return [f"{name} gives {type(found).__name__}, which is no ValidationResult"]
         if found.valid:
             return []
         return [f"{name}: {each}" for each in found.errors or ("it refuses without a reason",)]
 
     def _handle(self, name: str, given: Mapping[str, Any]) -> None:
         try:
-            found: HandlerResult = self._registries.handlers.get(name)(given)
+            found = self._registries.handlers.get(name)(given)
         except Exception as error:
             raise Fatal(f"handler {name} crashed: {type(error).__name__}: {error}") from None
+        if not isinstance(found, HandlerResult):
+            raise Fatal(f"handler {name} gives {type(found).__name__}, which is no HandlerResult")
         if not found.success:
             raise Fatal(f"handler {name} failed: {found.error or 'it does not say why'}")
+
+
+def _last_step(phases: Sequence[PhaseConfig]) -> str | None:
+    return next((each.executors[-1] for each in reversed(phases) if each.executors), None)
 
 
 class _Watch:
@@ -128,7 +140,7 @@ class _Watch:
         return None
 
     def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, Snooze) and not self._context.cancelled:
             self._guard.tell(self._context, error)
 
 

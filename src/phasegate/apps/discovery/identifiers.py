@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -9,6 +10,10 @@ from phasegate.errors import InputError
 
 #: How many hexadecimal digits of a record's id say which row it is.
 _ROW_DIGITS = 12
+#: With or without its hyphens.
+_ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+#: Characters of a value in a message.
+_LONGEST = 60
 
 
 def new_id() -> str:
@@ -18,12 +23,17 @@ def new_id() -> str:
 
 def as_id(value: Any, what: str = "id") -> str:
     """An id as text. Raises ``InputError`` for what is none: a number, nothing, the word None."""
-    try:
-        return str(value if isinstance(value, uuid.UUID) else uuid.UUID(value))
-    except (ValueError, TypeError, AttributeError):
-        raise InputError(
-            f"{value!r} is no {what}", hint="an id looks like 3f0c8a52-6f5e-4c3f-9f0e-2b6d5a1c7e90"
-        ) from None
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    # uuid.UUID takes more for one than it should: digits of any script, spaces, underscores.
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return str(uuid.UUID(value))
+    raise InputError(f"{_shown(value)} is no {what}", hint="an id looks like 3f0c8a52-6f5e-4c3f-9f0e-2b6d5a1c7e90")
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def record_id(import_id: str, row_number: int) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from phasegate.apps.discovery.schema import CUSTOM, FIELDS, UNMAPPED
 
 #: Values of a column that a model is shown.
 _SHOWN = 5
+#: Columns and fields that an error names, and characters of each.
+_NAMED, _NAME = 5, 60
+_ADVICE = "retry the phase, or begin the flow with mode direct"
 
 _INSTRUCTIONS = (
     "For every source column name the one field of the target schema that it is for, and how sure you are (0 to 1). "
@@ -23,21 +27,35 @@ _INSTRUCTIONS = (
 async def propose(
     agent: Agent, direct: Sequence[Suggestion], samples: Mapping[str, Sequence[str]]
 ) -> tuple[Suggestion, ...]:
-    """The agent's proposal for the columns of ``direct``. Raises ``AgentError`` when it cannot be used: it has another set of
-    columns, or a field twice."""
+    """The agent's proposal for the columns of ``direct``. Raises ``AgentError`` when it cannot be used: it leaves a column out,
+    has one twice, or has a field for two of them."""
     columns = [each.source_field for each in direct]
     payload = {
         "columns": [{"name": name, "samples": list(samples.get(name, ()))[:_SHOWN]} for name in columns],
         "target_schema": sorted(FIELDS),
     }
     answer = await agent.run(AgentTask("field_mapper", _INSTRUCTIONS, payload, _schema(columns)))
+    problems = list(_problems(columns, answer.data["mappings"]))
+    if problems:
+        raise AgentError(f"the agent's mapping cannot be used: {'; '.join(problems)}: {_ADVICE}")
     found = {each["source_field"]: each for each in answer.data["mappings"]}
-    if sorted(found) != sorted(columns) or len(answer.data["mappings"]) != len(columns):
-        raise AgentError("the agent's mapping has not every column once")
-    targets = [each["target_field"] for each in found.values() if each["target_field"] not in (UNMAPPED, CUSTOM)]
-    if len(set(targets)) != len(targets):
-        raise AgentError("the agent's mapping has a field for two columns")
     return tuple(_suggestion(each, found[each.source_field]) for each in direct)
+
+
+def _problems(columns: Sequence[str], mappings: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    sources = Counter(each["source_field"] for each in mappings)
+    targets = Counter(each["target_field"] for each in mappings if each["target_field"] not in (UNMAPPED, CUSTOM))
+    if missing := [name for name in columns if not sources[name]]:
+        yield f"it leaves out {_some(missing)}"
+    if repeated := [name for name, count in sources.items() if count > 1]:
+        yield f"it has {_some(repeated)} more than once"
+    if taken := [name for name, count in targets.items() if count > 1]:
+        yield f"it uses {_some(taken)} for more than one column"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:_NAME]) for name in names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
 
 
 def _suggestion(direct: Suggestion, said: Mapping[str, Any]) -> Suggestion:

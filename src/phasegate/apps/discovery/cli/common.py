@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -74,7 +75,8 @@ def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
         lines.append(f"{status['error_phase']}: {status['error_message']}")
     waits = status["phase_state"].get("waits_for")
     if waits:
-        who = f"--client {found.tenant.client_account_id} --engagement {found.tenant.engagement_id}"
+        client, engagement = map(shlex.quote, found.tenant.key)
+        who = f"--client {client} --engagement {engagement}"
         lines.append(f"waits for {waits}: {_NEXT[waits].format(who=who)}")
     if status["status"] == "completed":
         counts = found.assets_by_type()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from phasegate.apps.discovery.cli.common import By, Client, Engagement, FlowId, Stay, discovery, flow_of, go_on
 from phasegate.apps.discovery.conflicts import Resolution
-from phasegate.apps.discovery.errors import InvalidFlowState
+from phasegate.apps.discovery.errors import FlowNotFound, InvalidFlowState
 from phasegate.apps.discovery.service import Discovery
 from phasegate.cli import naming
 from phasegate.cli.session import Session
-from phasegate.errors import InputError
+from phasegate.errors import InputError, did_you_mean
 
 Seen = Annotated[str | None, typer.Option("--seen", metavar="SHA256", help="Which state was seen; status tells it.")]
 Names = Annotated[
@@ -46,7 +48,9 @@ def approve(
             changes = _object(edits, "--edits")
             told = found.approve_assets(flow_id, names or "all", edits=changes, seen=seen)
         else:
-            told = found.approve(flow_id, names, seen=seen)
+            with _nearest(found, flow_id, names):
+                told = found.approve(flow_id, names, seen=seen)
+            _refuse(names, told)
             if keep_rest and not told["complete"]:
                 told = {**told, **found.keep_the_rest(flow_id)}
         _say_refused(session, told)
@@ -75,7 +79,8 @@ def reject(
                 )
             told = found.reject_assets(flow_id, comment=comment, seen=seen)
         elif names:
-            told = found.reject(flow_id, names, note=comment, seen=seen)
+            with _nearest(found, flow_id, names):
+                told = found.reject(flow_id, names, note=comment, seen=seen)
         else:
             raise InputError("name the columns that are to be left out")
         go_on(session, found, flow_id, told, stay=stay)
@@ -94,7 +99,9 @@ def edit(
     """Choose another field for a column."""
     with discovery(session, client, engagement, by) as found:
         flow_id = flow_of(found, flow)
-        go_on(session, found, flow_id, found.edit(flow_id, column, field), stay=True)
+        with _nearest(found, flow_id, [column]):
+            told = found.edit(flow_id, column, field)
+        go_on(session, found, flow_id, told, stay=True)
 
 
 def decide_data(
@@ -157,6 +164,26 @@ def _waits(found: Discovery, flow_id: str) -> str:
     if waits not in ("field_mapping", "asset_preview"):
         raise InvalidFlowState("the flow waits neither for its mapping nor for its assets to be approved")
     return str(waits)
+
+
+@contextmanager
+def _nearest(found: Discovery, flow_id: str, names: Sequence[str] | None) -> Iterator[None]:
+    """Names the column that was most likely meant by one that there is not."""
+    try:
+        yield
+    except FlowNotFound as error:
+        rows = found.mappings(flow_id)
+        known = {row[key] for row in rows for key in ("id", "source_field")}
+        wrong = next((name for name in names or () if name not in known), None)
+        if wrong is not None:
+            error.hint = did_you_mean(wrong, [row["source_field"] for row in rows])
+        raise
+
+
+def _refuse(names: Sequence[str] | None, told: dict[str, Any]) -> None:
+    """Raise ``InputError`` when columns were named, and none of them could be approved."""
+    if names and not told["successful"]:
+        raise InputError("; ".join(each["error"] for each in told["results"]))
 
 
 def _say_refused(session: Session, told: dict[str, Any]) -> None:

@@ -11,6 +11,9 @@ from phasegate.cli import output
 #: The fields of an asset that a table has room for.
 ASSET_COLUMNS = ("name", "asset_type", "environment", "criticality", "operating_system", "ip_address", "memory_gb")
 
+#: What no two assets have in common, or what the table shows in columns of their own.
+_OWN = ("id", "name", "description", "raw_import_records_id")
+
 
 def mappings_table(mappings: Sequence[Mapping[str, Any]]) -> output.Table | str:
     """One row per column: what it is for, how sure that is, what else it could be."""
@@ -57,7 +60,7 @@ def conflicts_table(conflicts: Sequence[Mapping[str, Any]]) -> output.Table | st
 
 def differences(existing: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """The fields that both have, and that differ."""
-    names = [name for name in new if name in existing and name not in ("id", "name", "description")]
+    names = [name for name in new if name in existing and name not in _OWN]
     return [f"{name}: {existing[name]} / {new[name]}" for name in names if existing[name] != new[name]]
 
 

@@ -60,7 +60,7 @@ def _mapping(found: Discovery, flow_id: str) -> None:
     output.write("", showing.mappings_table(open_ones))
     said = _asked("approve all, COLUMN=FIELD to change one, reject COLUMN, keep the rest, quit", "approve")
     if "=" in said:
-        column, _, field = said.partition("=")
+        column, _, field = said.rpartition("=")  # a heading may have the sign in it, a field has not
         found.edit(flow_id, column.strip(), field.strip())
     elif said.startswith("reject "):
         found.reject(flow_id, [said.removeprefix("reject ").strip()])
@@ -70,6 +70,8 @@ def _mapping(found: Discovery, flow_id: str) -> None:
         output.write(*told["problems"])
     elif said in ("keep", "keep the rest"):
         output.write(*found.keep_the_rest(flow_id)["problems"])
+    else:
+        _not_understood(said)
 
 
 def _preview(found: Discovery, flow_id: str) -> None:
@@ -79,6 +81,8 @@ def _preview(found: Discovery, flow_id: str) -> None:
         found.approve_assets(flow_id, "all")
     elif said in ("no", "n"):
         found.reject_assets(flow_id, comment=typer.prompt("Why not"))
+    else:
+        _not_understood(said)
 
 
 def _conflicts(found: Discovery, flow_id: str) -> None:
@@ -95,6 +99,10 @@ def _data(found: Discovery, flow_id: str) -> None:
         output.write(said)
         decisions[each["field"]] = _asked("split, truncate, skip, keep, quit", DECISION)
     found.decide_data(flow_id, decisions)
+
+
+def _not_understood(said: str) -> None:
+    output.write(f"{said!r} is none of the answers")
 
 
 def _asked(choices: str, default: str) -> str:

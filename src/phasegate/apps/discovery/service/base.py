@@ -103,6 +103,10 @@ class Base:
             }  # fmt: skip
             self.engine.write([(AUDIT, row)])
 
+    def settle(self, found: Flow) -> Mapping[str, Any]:
+        """Open the gate that a flow waits at when everything that it asks has been decided."""
+        return {}
+
     def now(self) -> datetime:
         """The time, aware UTC."""
         return datetime.now(UTC)

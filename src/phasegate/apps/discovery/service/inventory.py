@@ -24,7 +24,6 @@ from phasegate.apps.discovery.statements.inventory import (
     ASSETS,
     BY_TYPE,
     CONFLICTS,
-    COUNT_PENDING,
     DEBTS,
     DEPENDENCIES,
     RESOLVE,
@@ -142,16 +141,31 @@ class Inventories(Base):
             known = {row["id"]: conflict_of(row) for row in rows}
             errors = {each.conflict_id: error for each in resolutions if (error := self._wrong(each, known))}
             fit = [each for each in resolutions if each.conflict_id not in errors]
-            if fit:
-                self.engine.write([(RESOLVE, self._resolved(each)) for each in fit])
-            left = self.engine.read(COUNT_PENDING, {**self.tenant.where, "flow_id": found.id})[0]["n"]
-            if not left:
-                self.engine.decide(
-                    found.run.id, "asset_conflicts", "resolved", by=self.tenant.user_id, seen=found.standing.shown,
-                    tenant=self.tenant.name,
-                )  # fmt: skip
+            writes = [(RESOLVE, self._resolved(each)) for each in fit]
+            left = self._left_open(found, writes, {each.conflict_id for each in fit})
             told = [{"conflict_id": each, "error": error} for each, error in errors.items()]
             return {"resolved_count": len(fit), "total_requested": len(resolutions), "errors": told, "pending": left}
+
+    def settle(self, found: Flow) -> Mapping[str, Any]:
+        """Open the gate when every conflict is decided on."""
+        if found.standing.waits_for != "conflict_resolution":
+            return super().settle(found)
+        return {"complete": not self._left_open(found, [], ())}
+
+    def _left_open(self, found: Flow, writes: Sequence[Any], decided: Collection[str]) -> int:
+        """Write what was decided, in one commit with the gate's decision when nothing is left; how many are left."""
+        rows = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
+        left = [each for each in rows if each["resolution_status"] == "pending" and each["id"] not in decided]
+        if not left:
+            self.engine.decide(
+                found.run.id, "asset_conflicts", "resolved", by=self.tenant.user_id, seen=found.standing.shown,
+                tenant=self.tenant.name, writes=writes,
+            )  # fmt: skip
+            return 0
+        if writes:
+            self.engine.write(writes)
+            return self._left_open(found, [], ())  # somebody else may have decided on the rest meanwhile
+        return len(left)
 
     def resolve_all(self, flow_id: str, action: str) -> dict[str, Any]:
         """Decide about every open conflict in the same way."""

@@ -84,8 +84,10 @@ class Lifecycle(Base):
                 return {"status": "resumed", "flow_id": found.id, "phase": found.standing.current_phase}
             if found.run.status is RunStatus.FAILED:
                 return self._retry(found, None)
-            if found.standing.waits_for is not None:
+            if found.standing.waits_for is not None and not self.settle(found).get("complete"):
                 return {"status": "waiting_for_approval", "flow_id": found.id, "waits_for": found.standing.waits_for}
+            if found.standing.waits_for is not None:
+                return {"status": "resumed", "flow_id": found.id, "phase": found.standing.current_phase}
             return {"status": "already_running", "flow_id": found.id, "phase": found.standing.current_phase}
 
     def retry(self, flow_id: str, phase: str | None = None) -> dict[str, Any]:

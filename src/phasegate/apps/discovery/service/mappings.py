@@ -125,8 +125,8 @@ class Mappings(Base):
                 for row in self._mappings(found)
                 if row["status"] == "suggested" and row["target_field"] in ("", UNMAPPED)
             ]
-            self._write(found, [(row, "approved", CUSTOM, "") for row in rows])
-            return {**self._settle(found), "approved": [row["source_field"] for row in rows]}
+            told = self._write(found, [(row, "approved", CUSTOM, "") for row in rows])
+            return {**told, "approved": [row["source_field"] for row in rows]}
 
     def propose_again(self, flow_id: str) -> dict[str, Any]:
         """Have columns guessed anew, with what was learned meanwhile; what people have decided stays."""
@@ -147,28 +147,36 @@ class Mappings(Base):
             if status == "approved":
                 errors = _refusals(rows, self._mappings(found))
             fit = [row for row in rows if row["id"] not in errors]
-            self._write(found, [(row, status, None, note) for row in fit])
+            told = self._write(found, [(row, status, None, note) for row in fit])
             results = [
                 {"mapping_id": row["id"], "source_field": row["source_field"], "success": row["id"] not in errors,
                  "error": errors.get(row["id"])}
                 for row in rows
             ]  # fmt: skip
             totals = {"total_requested": len(rows), "successful": len(fit), "failed": len(errors), "results": results}
-            return {**totals, **self._settle(found)}
+            return {**totals, **told}
 
-    def _settle(self, found: Flow) -> dict[str, Any]:
+    def settle(self, found: Flow) -> Mapping[str, Any]:
         """Open the gate when every column is decided on, and what was approved is enough to go on with."""
-        rows = self._mappings(found)
-        left = [row["source_field"] for row in rows if row["status"] == "suggested"]
-        approved = {row["source_field"]: row["target_field"] for row in rows if row["status"] == "approved"}
-        missing = [each.message for each in check_mappings(approved) if each.critical]
+        return self._settled(found, [], {}) if found.standing.waits_for == "field_mapping" else super().settle(found)
+
+    def _settled(self, found: Flow, writes: Sequence[Any], decided: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+        """Write what was decided, (status, target) by id, in one commit with the gate's decision when nothing is left."""
+        rows = [(row, *decided.get(row["id"], (row["status"], row["target_field"]))) for row in self._mappings(found)]
+        left = [row["source_field"] for row, status, _ in rows if status == "suggested"]
+        problems = check_mappings({row["source_field"]: target for row, status, target in rows if status == "approved"})
+        missing = [each.message for each in problems if each.critical]
         told = {"flow_id": found.id, "remaining": left, "problems": [] if left else missing}
-        if left or missing:
-            return {**told, "complete": False}
-        self.engine.decide(
-            found.run.id, GATE, "approved", by=self.tenant.user_id, seen=found.standing.shown, tenant=self.tenant.name
-        )
-        return {**told, "complete": True}
+        if not left and not missing:
+            self.engine.decide(
+                found.run.id, GATE, "approved", by=self.tenant.user_id, seen=found.standing.shown,
+                tenant=self.tenant.name, writes=writes,
+            )  # fmt: skip
+            return {**told, "complete": True}
+        if writes:
+            self.engine.write(writes)
+            return self._settled(found, [], {})  # somebody else may have decided on the rest meanwhile
+        return {**told, "complete": False}
 
     def _mappings(self, found: Flow) -> list[Mapping[str, Any]]:
         return self.engine.read(MAPPINGS, {**self.tenant.where, "import_id": found.import_id})
@@ -184,8 +192,9 @@ class Mappings(Base):
             raise FlowNotFound(f"there is no mapping {', '.join(map(repr, unknown))} in flow {found.id}")
         return list({by[each]["id"]: by[each] for each in ids}.values())
 
-    def _write(self, found: Flow, decided: Sequence[tuple[Mapping[str, Any], str, str | None, str]]) -> None:
+    def _write(self, found: Flow, decided: Sequence[tuple[Mapping[str, Any], str, str | None, str]]) -> dict[str, Any]:
         writes: list[tuple[Any, Mapping[str, Any]]] = []
+        stands: dict[str, tuple[str, str]] = {}
         for row, status, target, note in decided:
             change = self._decided(row, status, target=target, note=note)
             learned = {
@@ -193,8 +202,8 @@ class Mappings(Base):
                 "approved": status == "approved", "updated_at": self.now(),
             }  # fmt: skip
             writes += [(DECIDE_MAPPING, change), (LEARN, learned)]
-        if writes:
-            self.engine.write(writes)
+            stands[row["id"]] = (status, change["new_target_field"])
+        return self._settled(found, writes, stands)
 
     def _decided(
         self, row: Mapping[str, Any], status: str, *, target: str | None = None, note: str = ""
