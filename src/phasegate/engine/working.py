@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 from phasegate.engine.base import Base
@@ -104,6 +105,14 @@ class Working(Base):
         """Create an application's own tables where they do not exist, and then execute ``ddl``: statements for every database, or
         by the name of its dialect (``sqlite``, ``postgresql``)."""
         self.store.create(metadata, ddl)
+
+    def migrate(self, migrations: Path, schema: str) -> None:
+        """Bring an application's own tables to the last of its migrations, Alembic's files ``0001_name.py`` and so on.
+
+        ``schema`` is where the tables lie in databases that have schemas. All or nothing, and once, however many processes begin
+        at the same time. Raises ``StoreError``.
+        """
+        self.store.migrate(migrations, schema)
 
     def _make_worker(self, limits: Limits) -> Worker:
         return Worker(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from phasegate.core.facts import Fact, RecordedFact
@@ -281,6 +282,9 @@ class Store(Protocol):
 
         On PostgreSQL a table lies in the schema that ``table.info["schema"]`` names, if any.
         """
+
+    def migrate(self, migrations: Path, schema: str) -> None:
+        """Bring an application's own tables to the last of its migrations, all or nothing; see ``Engine.migrate``."""
 
     def rehearsal(self) -> AbstractContextManager[Store]:
         """A store on which everything happens as on this one and is undone when the context ends."""

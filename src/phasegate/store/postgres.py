@@ -160,10 +160,17 @@ class PostgresStore(SqlStore):
         for table in metadata.sorted_tables:
             home = table.info.get("schema")
             if home is not None:
-                self._create_schema(connection, home)
-                connection.exec_driver_sql(f"SET LOCAL search_path = {home}, {self._path}")
+                self.enter_schema(connection, home)
             if not self.has_tables(connection, [table.name]):
                 table.create(connection, checkfirst=False)
+        self.leave_schema(connection)
+
+    def enter_schema(self, connection: sa.Connection, name: str) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+        self._create_schema(connection, name)
+        connection.exec_driver_sql(f"SET LOCAL search_path = {name}, {self._path}")
+
+    def leave_schema(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(f"SET LOCAL search_path = {self._path}")
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -136,6 +137,14 @@ class SqlStore(Retention, ABC):
     @abstractmethod
     def create_tables(self, connection: sa.Connection, metadata: sa.MetaData) -> None:
         """Create an application's tables where they do not exist."""
+
+    @abstractmethod
+    def enter_schema(self, connection: sa.Connection, name: str) -> None:
+        """Have what is created from now on lie in a schema, which exists then; nobody else changes schemas until the end."""
+
+    @abstractmethod
+    def leave_schema(self, connection: sa.Connection) -> None:
+        """Have names mean what they usually do."""
 
     @abstractmethod
     def settled(self, position: Any) -> sa.ColumnElement[bool]:
@@ -468,6 +477,11 @@ class SqlStore(Retention, ABC):
         with self.writing() as connection:
             for statement, params in joined(writes):
                 connection.execute(statement, params)
+
+    def migrate(self, migrations: Path, schema: str) -> None:
+        from phasegate.store.upgrading import migrate
+
+        migrate(self, migrations, schema)
 
     def create(self, metadata: Any, ddl: Ddl = ()) -> None:
         # Made in one transaction, so the tables speak for all that goes with them; and looking takes no lock.

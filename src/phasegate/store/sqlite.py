@@ -172,6 +172,12 @@ class SQLiteStore(SqlStore):
     def create_tables(self, connection: sa.Connection, metadata: sa.MetaData) -> None:
         metadata.create_all(connection)
 
+    def enter_schema(self, connection: sa.Connection, name: str) -> None:
+        """SQLite has no schemas: names of tables stand alone."""
+
+    def leave_schema(self, connection: sa.Connection) -> None:
+        """Nothing was entered."""
+
     def settled(self, position: Any) -> sa.ColumnElement[bool]:
         # One transaction writes at a time, so positions become visible in their order.
         return sa.true()

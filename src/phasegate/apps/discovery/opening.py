@@ -12,7 +12,10 @@ from phasegate import Engine, Registry
 from phasegate import database as databases
 from phasegate.apps.discovery.agents.pool import AgentPool
 from phasegate.apps.discovery.flow import build_registry
-from phasegate.apps.discovery.tables import metadata
+from phasegate.apps.discovery.tables import SCHEMA
+
+#: What leads a database to the tables of ``tables.py``.
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(
@@ -28,7 +31,7 @@ def open_engine(
     address = databases.address(str(database) if database else None)
     engine = Engine(address, registry or build_registry(agents=agents), clock=clock)
     try:
-        engine.create_tables(metadata)
+        engine.migrate(MIGRATIONS, SCHEMA)
     except BaseException:
         engine.close()
         raise

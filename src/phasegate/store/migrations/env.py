@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from alembic import context
 
-from phasegate.store.version import VERSION_TABLE
-
 context.configure(
     connection=context.config.attributes["connection"],
-    version_table=VERSION_TABLE,
+    version_table=context.config.attributes["version_table"],
     version_table_schema=context.config.attributes["schema"],
 )
 context.run_migrations()
