@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from phasegate import Engine
-from phasegate.apps.discovery import Discovery, Resolution
+from phasegate.apps.discovery import Discovery, Resolution, Tenant
 from phasegate.apps.discovery.errors import (
     DiscoveryError,
     FlowNotFound,
@@ -18,7 +18,7 @@ from phasegate.apps.discovery.errors import (
     ValidationFailed,
 )
 from phasegate.apps.discovery.service.creating import Blocked
-from phasegate.errors import InputError, Stale
+from phasegate.errors import InputError, NotAllowed, Stale
 from tests.apps.discovery.steps import DEVICES, begun, host, hosts, made, mapped, names, waits_for, write
 
 
@@ -210,6 +210,8 @@ def test_an_approval_that_does_not_fit_changes_nothing(
     with pytest.raises(ValidationFailed, match=said):
         discovery.approve_assets(flow, approved, edits=edits)
     first = discovery.preview(flow)[0]["id"]
+    with pytest.raises(ValidationFailed, match="object of fields"):
+        discovery.approve_assets(flow, "all", edits={first: 1})  # type: ignore[dict-item]
     with pytest.raises(ValidationFailed, match="no field 'memory'"):
         discovery.approve_assets(flow, "all", edits={first: {"memory": 1}})
     assert waits_for(discovery, flow) == "asset_preview"
@@ -359,11 +361,30 @@ def test_records_of_a_program_are_imported_without_a_file(discovery: Discovery) 
     created = discovery.create_from_records(given, name="feed", category="infra")
     assert (created.details["records_stored"], created.details["records_skipped"]) == (2, 1)
     discovery.work()
+    metadata = discovery.status(created.flow_id, details=True)["import_metadata"]
+    assert (metadata["total_records"], metadata["processed_records"]) == (3, 2)
+    assert [(each["line"], each["reason"]) for each in discovery.skipped(created.flow_id)] == [(2, "not a record")]
     made(discovery, mapped(discovery, created.flow_id))
     assert names(discovery) == ["web-001", "web-002"]
     assert discovery.assets()[0]["custom_attributes"]["error"] == "x"
     with pytest.raises(InventoryError, match="no record"):
         discovery.create_from_records(["a", 1])
+
+
+def test_a_very_long_heading_is_cut(discovery: Discovery, tmp_path: Path) -> None:
+    long = "".join(chr(0x4E00 + number * 7919 % 20_000) for number in range(1_000))
+    flow = begun(discovery, write(tmp_path / "a.csv", [{"Name": "a", long: "b"}]))
+    assert [len(each["source_field"]) for each in discovery.mappings(flow)] == [4, 255]
+    made(discovery, mapped(discovery, flow))
+    assert discovery.assets()[0]["custom_attributes"] == {long[:255]: "b"}
+
+
+def test_nobody_decides_without_a_name(discovery: Discovery) -> None:
+    flow = begun(discovery, DEVICES)
+    nobody = Discovery(discovery.engine, Tenant("northwind", "q4"))
+    with pytest.raises(NotAllowed, match="needs a name"):
+        nobody.approve(flow, ["Name"])
+    assert {each["status"] for each in discovery.mappings(flow)} == {"suggested"}
 
 
 def test_another_flow_of_the_tenant_is_in_the_way(discovery: Discovery, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from phasegate.apps.discovery.errors import DiscoveryError
-from phasegate.apps.discovery.identifiers import new_id
+from phasegate.apps.discovery.identifiers import ordered_id
 from phasegate.apps.discovery.rules.names import normalised_name
 from phasegate.apps.discovery.schema import CUSTOM, FIELDS, MERGEABLE, AssetField, Kind
 from phasegate.apps.discovery.statements.common import news
@@ -89,7 +89,7 @@ class AssetService:
             return Result(None, Made.FAILED, error=problem)
         found = Index.of(self._matching([data])).matches(data)
         if not found:
-            return self._created([{"id": new_id(), **data}])[0]
+            return self._created([{"id": ordered_id(), **data}])[0]
         if len({each.asset["id"] for each in found}) > 1:
             return Result(None, Made.CONFLICT, found)
         if not upsert:
@@ -103,7 +103,7 @@ class AssetService:
             return Result(None, Made.FAILED, error=problem)
         name = {"name": data["name"]}
         found = Index.of(self._matching([name])).matches(name)
-        return Result(None, Made.CONFLICT, found) if found else self._created([{"id": new_id(), **data}])[0]
+        return Result(None, Made.CONFLICT, found) if found else self._created([{"id": ordered_id(), **data}])[0]
 
     def create_many(self, rows: Sequence[Mapping[str, Any]]) -> list[Result]:
         """Create the assets that are new, row by row: one that meets another, also one of the same list, is a conflict."""
@@ -118,7 +118,7 @@ class AssetService:
             elif found:
                 results[place] = Result(None, Made.CONFLICT, found)
             else:
-                fresh[place] = {"id": new_id(), **data}
+                fresh[place] = {"id": ordered_id(), **data}
                 index.add(fresh[place])
         results |= zip(fresh, self._created(list(fresh.values())), strict=True)
         # What met a row that then did not become an asset has met nothing.

@@ -106,7 +106,9 @@ def _own(result: Mapping[Any, Any], *, strict: bool) -> tuple[PhaseOutcome, str 
     given = result.get("status")
     word = "" if given is None else _text(given).strip().lower()
     status, error = _WORDS.get(word), result.get("error") or result.get("error_message")
-    if status is PhaseOutcome.FAILED or _denies(result.get("success")) or error:
+    # Of a phase that is not at its end yet, no success is no failure.
+    denied = (status is None or status in _FINISHED) and _denies(result.get("success"))
+    if status is PhaseOutcome.FAILED or denied or error:
         return PhaseOutcome.FAILED, _text(error or result.get("message") or _SILENT)
     if word and status is None and strict:
         return PhaseOutcome.FAILED, f"the executor says {word!r}, which is no status"

@@ -23,7 +23,9 @@ Engagement = Annotated[str, typer.Option("--engagement", metavar="NAME", help="T
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who does it; without it, your login name.")]
 FlowId = Annotated[str | None, typer.Option("--flow", metavar="ID", help="Which flow; without it, the latest.")]
 Stay = Annotated[bool, typer.Option("--stay", help="Record it, and do not go on working.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many at most.")]
+#: As far as anybody counts; databases count no further than their whole numbers go.
+MOST = 10**12
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, metavar="N", help="How many at most.")]
 
 #: What to type next, by what a flow waits for.
 _NEXT = {
@@ -74,6 +76,8 @@ def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
     if status["error_message"]:
         lines.append(f"{status['error_phase']}: {status['error_message']}")
     waits = status["phase_state"].get("waits_for")
+    if waits == "asset_preview":
+        lines.append(_cleansed(found.status(status["flow_id"], details=True)["cleansing"]))
     if waits:
         client, engagement = map(shlex.quote, found.tenant.key)
         who = f"--client {client} --engagement {engagement}"
@@ -82,6 +86,14 @@ def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
         counts = found.assets_by_type()
         lines.append(f"{sum(counts.values())} assets: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
     return lines
+
+
+def _cleansed(told: Mapping[str, Any]) -> str:
+    quality = told["quality_metrics"]
+    return (
+        f"{told['cleaned_count']:,} rows cleansed with {told['warnings']:,} warnings; "
+        f"quality {quality['overall']:.0f} of 100 ({quality['band']})"
+    )
 
 
 def go_on(session: Session, found: Discovery, flow_id: str, told: Mapping[str, Any], *, stay: bool) -> None:

@@ -46,6 +46,8 @@ def approve(
         waits = _waits(found, flow_id)
         if waits == "asset_preview":
             changes = _object(edits, "--edits")
+            if not all(isinstance(each, dict) for each in changes.values()):
+                raise InputError("--edits is one JSON object of objects", hint='such as {ID: {"memory_gb": 64}}')
             told = found.approve_assets(flow_id, names or "all", edits=changes, seen=seen)
         else:
             with _nearest(found, flow_id, names):

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from phasegate.apps.discovery.cli import showing
-from phasegate.apps.discovery.cli.common import Client, Engagement, FlowId, Limit, discovery, flow_of, report, table
+from phasegate.apps.discovery.cli.common import (
+    MOST,
+    Client,
+    Engagement,
+    FlowId,
+    Limit,
+    discovery,
+    flow_of,
+    report,
+    table,
+)
 from phasegate.cli.session import Session
 
 
@@ -58,7 +68,7 @@ def preview(
     *,
     client: Client,
     engagement: Engagement,
-    after: Annotated[int, typer.Option("--after", min=0, metavar="ROW", help="Rows behind this one.")] = 0,
+    after: Annotated[int, typer.Option("--after", min=0, max=MOST, metavar="ROW", help="Rows behind this one.")] = 0,
     limit: Limit = 100,
     flow: FlowId = None,
 ) -> None:
@@ -91,7 +101,7 @@ def assets(
     engagement: Engagement,
     kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only assets of this type.")] = None,
     limit: Limit = 100,
-    offset: Annotated[int, typer.Option("--offset", min=0, metavar="N", help="How many to pass over.")] = 0,
+    offset: Annotated[int, typer.Option("--offset", min=0, max=MOST, metavar="N", help="Pass over so many.")] = 0,
 ) -> None:
     """List the inventory."""
     with discovery(session, client, engagement) as found:

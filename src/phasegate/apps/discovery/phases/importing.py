@@ -121,7 +121,7 @@ def _after(row: Mapping[str, Any], piece: Piece, state: Mapping[str, Any], findi
         "cursor": piece.cursor,
         "piece": state.get("piece", 0) + 1,
         "rows": state.get("rows", 0) + len(piece.rows),
-        "skipped": state.get("skipped", 0) + len(piece.skipped),
+        "skipped": state.get("skipped", row["failed_records"]) + len(piece.skipped),
         "quarantined": state.get("quarantined", 0) + len(findings.quarantined),
         "headings": list(dict.fromkeys([*known, *fresh])),
         "notes": list(dict.fromkeys(notes))[:_NOTES],

@@ -57,7 +57,7 @@ async def _suggestions(
     try:
         return await propose(agent, direct, samples), "agent"
     except AgentError as error:
-        raise Fatal(str(error)) from None
+        raise Fatal(f"{error}" + (f" ({error.hint})" if error.hint else "")) from None
 
 
 def learned(read: Any, where: Mapping[str, str]) -> list[Learned]:

@@ -9,15 +9,18 @@ from pathlib import Path
 from phasegate.apps.discovery.errors import InventoryError
 from phasegate.apps.discovery.reading.records import COLUMN_LIMIT
 
+#: Characters of a heading: databases keep headings in indexes, whose entries are short.
+LONGEST_HEADING = 255
 _NUMERIC = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 
 
 def unique_headings(names: Sequence[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """The names stripped; a repeated one becomes "Name (2)", an empty one "Column 4" after its place from 1.
+    """The names stripped, and cut at ``LONGEST_HEADING``; a repeated one becomes "Name (2)", an empty one "Column 4" after its
+    place from 1.
 
     Names in ``taken`` count as seen before.
     """
-    stripped = [name.strip() for name in names]
+    stripped = [_short(name) for name in names]
     # A name that stands in the header keeps its spelling; one that is made up here has to give way to it.
     written, seen = set(stripped), set(taken)
     headings: list[str] = []
@@ -40,6 +43,9 @@ def heading_notes(names: Sequence[str]) -> list[str]:
     empty = [place for place, name in enumerate(stripped, 1) if not name]
     repeated = sorted({name for name in stripped if name and stripped.count(name) > 1}) if _repeats(stripped) else []
     notes = []
+    long = sum(1 for name in stripped if len(name) > LONGEST_HEADING)
+    if long:
+        notes.append(f"The header has {long} headings that were cut at {LONGEST_HEADING} characters.")
     if empty:
         notes.append(
             f"The header has {len(empty)} empty headings; each is called Column with its number: {_some(empty)}."
@@ -61,6 +67,10 @@ def check_headings(path: Path, names: Sequence[str]) -> None:
             f"{path} looks corrupted: {numeric} of its {len(names)} headings are mere numbers; "
             f"export it again with the column names in the first line"
         )
+
+
+def _short(name: str) -> str:
+    return name.strip()[:LONGEST_HEADING].rstrip()
 
 
 def _repeats(names: Sequence[str]) -> bool:

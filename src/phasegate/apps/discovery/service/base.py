@@ -15,7 +15,7 @@ from phasegate.apps.discovery.phases.common import dump, load
 from phasegate.apps.discovery.standing import Standing, standing_of
 from phasegate.apps.discovery.statements.flows import AUDIT, AUDITED, FLOW
 from phasegate.apps.discovery.tenancy import Tenant
-from phasegate.errors import PhasegateError
+from phasegate.errors import NotAllowed, PhasegateError
 
 #: Statuses in which nothing is done with a flow any more.
 TERMINAL = ("completed", "failed", "cancelled", "aborted", "deleted", "archived")
@@ -71,6 +71,8 @@ class Base:
     def waiting_flow(self, flow_id: str, waits_for: str) -> Flow:
         """A flow that waits for this decision. Raises ``InvalidFlowState`` with what it does instead."""
         found = self.live_flow(flow_id)
+        if not self.tenant.user_id:
+            raise NotAllowed("a decision needs a name", hint="Tenant(account, engagement, user) names who decides")
         if found.standing.waits_for != waits_for:
             instead = found.standing.waits_for
             said = (

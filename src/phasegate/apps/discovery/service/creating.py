@@ -12,10 +12,12 @@ from phasegate.apps.discovery.errors import DiscoveryError, InventoryError
 from phasegate.apps.discovery.identifiers import new_id, record_id
 from phasegate.apps.discovery.phases.common import dump
 from phasegate.apps.discovery.projection import FLOW
+from phasegate.apps.discovery.reading.flattening import Flattener
 from phasegate.apps.discovery.reading.opening import inspect
+from phasegate.apps.discovery.reading.records import SAMPLE_LIMIT
 from phasegate.apps.discovery.service.base import Base
 from phasegate.apps.discovery.statements.flows import BLOCKING
-from phasegate.apps.discovery.statements.imports import ADD_IMPORT, ADD_RAW
+from phasegate.apps.discovery.statements.imports import ADD_IMPORT, ADD_RAW, ADD_SKIPPED
 from phasegate.errors import did_you_mean
 
 CATEGORIES = ("cmdb_export", "app_discovery", "infrastructure", "sensitive_data")
@@ -87,9 +89,12 @@ class Creating(Base):
         if not records:
             raise InventoryError("there is no record in it", hint="give a list of objects")
         kind, notes = _category(category)
-        skipped = len(given) - len(records)
+        left_out = [(number, each) for number, each in enumerate(given, 1) if not isinstance(each, Mapping)]
+        skipped = len(left_out)
         import_id, now = new_id(), self.now()
-        headings = dict.fromkeys(str(key) for record in records for key in record)
+        flattener = Flattener()
+        rows = [flattener.row({str(key): value for key, value in record.items()}) for record in records]
+        headings = dict.fromkeys(name for each in rows for name in each)
         row = {
             "id": import_id, **self.tenant.columns, "import_name": name, "import_category": kind, "status": "processing",
             "imported_by": self.tenant.user_id, "total_records": len(given), "headings": dump(list(headings)),
@@ -99,11 +104,20 @@ class Creating(Base):
         raw = [
             {
                 **self.tenant.columns, "data_import_id": import_id, "row_number": number,
-                "id": record_id(import_id, number), "raw_data": dump(_plain(record)), "is_valid": True,
+                "id": record_id(import_id, number), "raw_data": dump(values), "is_valid": True,
             }
-            for number, record in enumerate(records, 1)
+            for number, values in enumerate(rows, 1)
         ]  # fmt: skip
-        self.engine.write([(ADD_IMPORT, row), *((ADD_RAW, each) for each in raw)])
+        missing = [
+            {
+                **self.tenant.columns, "data_import_id": import_id, "place": place, "line": number,
+                "reason": "not a record", "sample": repr(each)[:SAMPLE_LIMIT],
+            }
+            for place, (number, each) in enumerate(left_out, 1)
+        ]  # fmt: skip
+        self.engine.write(
+            [(ADD_IMPORT, row), *((ADD_RAW, each) for each in raw), *((ADD_SKIPPED, each) for each in missing)]
+        )
         details = {
             "records_stored": len(records),
             "records_skipped": skipped,
@@ -170,7 +184,3 @@ def _records(data: Any) -> list[Any]:
         inner = next((data[key] for key in _WRAPPERS if isinstance(data.get(key), list)), None)
         return list(inner) if inner is not None else [data]
     return list(data) if isinstance(data, Sequence) and not isinstance(data, str | bytes) else []
-
-
-def _plain(record: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key): value for key, value in record.items()}

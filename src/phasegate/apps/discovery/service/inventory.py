@@ -64,7 +64,7 @@ class Inventories(Base):
             if "asset_inventory" in found.standing.completed:
                 return {"flow_id": found.id, "status": "assets_already_created"}
             found = self.waiting_flow(flow_id, "asset_preview")
-            edits = {str(key): dict(changes) for key, changes in (edits or {}).items()}
+            edits = {str(key): changes for key, changes in (edits or {}).items()}
             ids = "all" if approved == "all" else list(dict.fromkeys(str(each) for each in approved))
             problems = [*self._wrong_ids(found, ids, edits), *_wrong_edits(edits)]
             if problems:
@@ -244,6 +244,9 @@ def _flat(asset: Mapping[str, Any], custom: Sequence[str], headings: Sequence[st
 
 def _wrong_edits(edits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for record, changes in edits.items():
+        if not isinstance(changes, Mapping):
+            yield f"{record}: changes are an object of fields and values"
+            continue
         for name in changes:
             if name not in FIELDS:
                 hint = did_you_mean(name, FIELDS)

@@ -50,9 +50,11 @@ class Lifecycle(Base):
         where = {**self.tenant.where, "import_id": found.import_id}
         reasons = self.engine.read(SKIPPED_REASONS, where)
         conflicts = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
+        outputs = self.engine.outputs(found.run.id, tenant=self.tenant.name)
         return {
             "data_import_id": found.import_id, "run_id": found.run.id,
             "phases": {phase: phase in found.standing.completed for phase in phases_of(found.run.input["configuration"])},
+            "cleansing": outputs.get("data_cleansing"),
             "error_details": load(found.row["error_details"]),
             "import_metadata": {
                 "filename": found.row["filename"], "status": found.row["import_status"],
