@@ -32,7 +32,7 @@ _KEYS = (("name", ("normalised_name",)), ("hostname", ("hostname", "fqdn")), ("i
 #: What there is for an asset that exists: fill what is empty, or replace.
 STRATEGIES = ("enrich", "overwrite")
 #: What is raised at a row that cannot be stored: by the database, or by what makes JSON of its values.
-_REFUSED = (REFUSED, orjson.JSONEncodeError)
+_REFUSED = (*REFUSED, orjson.JSONEncodeError)
 _COLUMNS = frozenset(ADD_ASSET.table.columns.keys())
 _TOO_LARGE = 2**63
 #: Zero bytes, and halves of letters: no database has room for both.

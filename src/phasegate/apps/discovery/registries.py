@@ -18,7 +18,7 @@ from phasegate.errors import FlowError, UnknownName, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """What a validator says: ``errors`` keep a phase from running, the others are told."""
+    """What a validator says: ``errors`` keep a phase from running; the others are for whoever asks it."""
 
     valid: bool = True
     errors: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ def profile_of(read: Any, where: Mapping[str, Any]) -> tuple[Profile, Findings]:
     rows = read(PROFILES, where)
     profiles = [Profile.from_dict(load(row["profile"])) for row in rows]
     findings = [Findings.from_dict(load(row["findings"])) for row in rows]
-    return reduce(merge, profiles), reduce(merge_findings, findings)
+    return reduce(merge, profiles, Profile()), reduce(merge_findings, findings, Findings())
 
 
 def limits_of(targets: Mapping[str, str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from phasegate.apps.discovery.statements.flows import CONFIGURE, DELETE_CHILD, D
 from phasegate.apps.discovery.statements.imports import SKIPPED, SKIPPED_REASONS
 from phasegate.apps.discovery.statements.inventory import CONFLICTS
 
+#: A code in an error, such as ``VALIDATION_FAILED:``.
+_CODE = re.compile(r"\b([A-Z]+_[A-Z_]+):")
 #: Seconds after which it is worth asking again, while something is done and while somebody is waited for.
 _SOON, _LATER = 2, 15
 
@@ -203,13 +206,19 @@ def _result(found: Flow, phase: str) -> PhaseResult:
     if standing.error is not None:
         return PhaseResult(
             phase=phase, status=PhaseOutcome.FAILED, error=standing.error, error_type="PhaseFailed", recoverable=True,
-            error_code=standing.error.partition(":")[0] if standing.error.split(":")[0].isupper() else None, attempt=attempt,
+            error_code=_code_of(standing.error), attempt=attempt,
         )  # fmt: skip
     if standing.waits_for is not None:
         return PhaseResult(
             phase=phase, status=PhaseOutcome.WAITING, data={"waits_for": standing.waits_for}, attempt=attempt
         )
     return PhaseResult(phase=phase, status=PhaseOutcome.PAUSED, attempt=attempt)
+
+
+def _code_of(error: str) -> str | None:
+    """The code with which an error begins, behind the phase and the kind of exception that it names."""
+    found = _CODE.search(error)
+    return found.group(1) if found else None
 
 
 def _told(found: Flow) -> dict[str, Any]:

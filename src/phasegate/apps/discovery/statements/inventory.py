@@ -19,8 +19,8 @@ ASSETS = (
 )
 ASSET = sa.select(assets).where(of_tenant(assets), LIVE, _assets.id == text("asset_id"))
 ADD_ASSET = sa.insert(assets)
-#: What the database raises at a row that it cannot take.
-REFUSED = sa.exc.DBAPIError
+#: What the database raises at a row that it cannot take; a lost connection or a lock is no fault of the row.
+REFUSED = (sa.exc.IntegrityError, sa.exc.DataError)
 ASSETS_OF_FLOW = (
     sa.select(assets).where(of_tenant(assets), LIVE, _assets.master_flow_id == text("flow_id")).order_by(_assets.id)
 )
@@ -39,8 +39,8 @@ COUNT_ASSETS = sa.select(sa.func.count().label("n")).where(of_tenant(assets), LI
 
 
 def change_asset(columns: tuple[str, ...]) -> sa.Update:
-    """Set these columns of one asset; the new values are the parameters that ``news`` makes."""
-    return update(assets, _assets.id == text("asset_id"), columns=columns)
+    """Set these columns of one asset that is not deleted; the new values are the parameters that ``news`` makes."""
+    return update(assets, _assets.id == text("asset_id"), LIVE, columns=columns)
 
 
 ADD_CONFLICT = sa.insert(asset_conflict_resolutions)
