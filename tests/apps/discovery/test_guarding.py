@@ -188,6 +188,7 @@ def test_a_validator_that_refuses_keeps_its_phase_and_all_behind_it_from_running
     assert f"after {phase}" not in witness.called
     assert not {f"before {each}" for each in PHASES[PHASES.index(phase) + 1 :]} & set(witness.called)
     assert (len(names(discovery)) > 0) == (phase in PHASES[5:])
+    assert discovery.execute(flow, phase)["error_code"] == "VALIDATION_FAILED"
     witness.says.clear()
     discovery.retry(flow)
     discovery.work()
