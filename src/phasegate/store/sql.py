@@ -479,7 +479,7 @@ class SqlStore(Retention, ABC):
                 connection.execute(statement, params)
 
     def migrate(self, migrations: Path, schema: str) -> None:
-        from phasegate.store.upgrading import migrate
+        from phasegate.store.migrating import migrate
 
         migrate(self, migrations, schema)
 
