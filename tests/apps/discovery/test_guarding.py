@@ -95,10 +95,10 @@ def discovery(address: str, witness: Witness) -> Iterator[Discovery]:
 
 
 def failed_with(discovery: Discovery, flow: str) -> str:
-    """What is told of the failure, behind the step and the kind of error."""
+    """What is told of the failure."""
     status = discovery.status(flow)
     assert status["status"] == "failed", status
-    return str(status["error_message"]).partition(": Fatal: ")[2]
+    return str(status["error_message"])
 
 
 def finish(discovery: Discovery, file: Path, **configuration: Any) -> str:

@@ -46,7 +46,7 @@ def standing_of(run: Run) -> Standing:
     waiting = _waiting(run)
     current = None if ended else (PHASE_OF[waiting.phase] if waiting else open_phases[0] if open_phases else phases[-1])
     failed = next((each for each in run.phases.values() if each.status is PhaseStatus.FAILED), None)
-    error = (run.reason or (failed.reason if failed else None)) if run.status is RunStatus.FAILED else None
+    error = _error(run, failed) if run.status is RunStatus.FAILED else None
     master, child = _statuses(run, waiting)
     # Complete is only what has ended: the last phase of all is not yet written down when its flow is not.
     share = 100.0 if ended else min(99.0, 100.0 * len(completed) / len(phases))
@@ -57,6 +57,12 @@ def standing_of(run: Run) -> Standing:
         waiting.shown if waiting else None, error[:ERROR] if error else None,
         PHASE_OF.get(failed.phase) if failed else None,
     )  # fmt: skip
+
+
+def _error(run: Run, failed: PhaseRun | None) -> str | None:
+    """Why a run failed, as its phase says it: that no other attempt is of use is no part of the message."""
+    said = (failed.reason if failed else None) or run.reason
+    return said.removeprefix("Fatal: ") if said else said
 
 
 def _statuses(run: Run, waiting: PhaseRun | None) -> tuple[str, str]:
