@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 KILLS = amount("PHASEGATE_KILLS", 6)
 EVERY = os.environ.get("PHASEGATE_KILL_POINTS") == "all"
 #: Databases in whose life processes die one after the other. What is on the disk before a commit is what was there after the
-#: one before: both sides together have as many deaths as there are commits, and half as many on PostgreSQL.
+#: one before: both sides together have as many deaths as there are commits, a third as many on PostgreSQL.
 LIVES = {"sqlite": 3, "postgresql": 1}
 #: What the result of a phase says without naming what has another id in every database.
 COUNTED = ("data_import", "data_cleansing", "asset_inventory", "conflict_resolution", "asset_inventory_result")
@@ -133,9 +133,8 @@ def test_a_person_dies_while_deciding_about_the_mapping(
         address = copied(asked, new_folder(tmp_path, str(len(left))))
         assert forks.run(address, files, len(left)) == -signal.SIGKILL
         left.append(undecided(address))
-    assert (
-        len(left) > 6
-    )  # some are approved, one is edited and approved, the rest is kept; and every time it is audited
+    # Some are approved, one is edited and approved, the rest is kept; and every time it is audited.
+    assert len(left) > 6
     assert forks.run(address, files) == 0
     assert finished(address) == undisturbed.contents
 

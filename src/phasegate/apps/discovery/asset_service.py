@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -33,6 +34,7 @@ _KEYS = (("name", ("normalised_name",)), ("hostname", ("hostname", "fqdn")), ("i
 STRATEGIES = ("enrich", "overwrite")
 #: What is raised at a row that cannot be stored: by the database, or by what makes JSON of its values.
 _REFUSED = (*REFUSED, orjson.JSONEncodeError)
+_TEXTS = frozenset({Kind.TEXT, Kind.CATEGORY, Kind.DATE})
 _COLUMNS = frozenset(ADD_ASSET.table.columns.keys())
 _TOO_LARGE = 2**63
 #: Zero bytes, and halves of letters: no database has room for both.
@@ -240,6 +242,7 @@ class Index:
         return tuple(found.values())
 
 
+@lru_cache(maxsize=16_384)  # each name is asked for several times while its piece is made
 def key_of(name: str) -> str:
     """By what a name is equal to another; of one that has neither letters nor digits it is the name."""
     return normalised_name(name) or name
@@ -278,6 +281,9 @@ def problem_with(data: Mapping[str, Any]) -> str | None:
 
 
 def _fits(field: AssetField, value: Any) -> bool:
+    if isinstance(value, str):  # nearly all of them
+        storable = (value.isascii() and "\0" not in value) or not _UNSTORABLE.search(value)
+        return field.kind in _TEXTS and len(value) <= field.limit and storable
     match field.kind:
         case Kind.FLAG:
             return isinstance(value, bool)
@@ -289,7 +295,7 @@ def _fits(field: AssetField, value: Any) -> bool:
         case Kind.TAGS:
             return isinstance(value, list | tuple)
         case _:
-            return isinstance(value, str) and len(value) <= field.limit and not _UNSTORABLE.search(value)
+            return False
 
 
 def _shortened(value: Any) -> str:
