@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 
 from phasegate.errors import StoreError, StoreUnavailable
-from phasegate.store import upgrading
+from phasegate.store import migrating, upgrading
 from phasegate.store.opening import open_store
 from phasegate.store.sql import SqlStore
 from phasegate.store.version import HEAD, VERSION_TABLE
@@ -53,7 +53,7 @@ def migrate(file: Path, step: Callable[[Config, str], None], revision: str) -> N
     store = open_store(str(file))
     assert isinstance(store, SqlStore)
     with closing(store), store.open_writing() as connection:
-        step(upgrading.configuration(connection, store), revision)
+        step(migrating.configuration(connection, store), revision)
 
 
 @contextmanager

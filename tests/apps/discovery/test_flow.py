@@ -314,7 +314,7 @@ def test_conflicts_are_resolved_in_every_way(discovery: Discovery, tmp_path: Pat
 def test_both_are_created_with_what_connects_them(discovery: Discovery, tmp_path: Path) -> None:
     made(discovery, mapped(discovery, begun(discovery, write(tmp_path / "a.csv", hosts(3)))))
     changed = [each | {"RAM": "64 GB", "Owner": "New"} for each in hosts(3)]
-    flow = made(discovery, mapped(discovery, begun(discovery, write(tmp_path / "b.csv", changed))))
+    flow = made(discovery, mapped(discovery, begun(discovery, write(tmp_path / "b.csv", changed), analysis=True)))
     replace, merge, both = discovery.conflicts(flow)
     for wrong, said in (
         (Resolution(both["id"], "create_both_with_dependency"), "a name of its own"),
@@ -343,8 +343,8 @@ def test_both_are_created_with_what_connects_them(discovery: Discovery, tmp_path
     assert found == {
         "web-000": (64, "New"), "web-001": (64, "Shop"), "web-002": (16, "Shop"), "web-002b": (64, "New"),
     }  # fmt: skip
-    (dependency,) = discovery.dependencies()
-    assert dependency["dependency_type"] == "replica"
+    (dependency,) = discovery.dependencies()  # which the analysis that follows leaves alone
+    assert (dependency["dependency_type"], bool(dependency["chosen"])) == ("replica", True)
 
 
 def test_two_equal_names_in_a_file_are_one_asset_and_one_conflict(discovery: Discovery, tmp_path: Path) -> None:
@@ -369,6 +369,9 @@ def test_records_of_a_program_are_imported_without_a_file(discovery: Discovery) 
     assert discovery.assets()[0]["custom_attributes"]["error"] == "x"
     with pytest.raises(InventoryError, match="no record"):
         discovery.create_from_records(["a", 1])
+    with pytest.raises(DiscoveryError, match="no setting"):
+        discovery.create_from_records(given, configuration={"mood": "direct"})
+    assert discovery.engine.read("SELECT count(*) AS n FROM data_imports")[0]["n"] == 1
 
 
 def test_a_very_long_heading_is_cut(discovery: Discovery, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from phasegate import Engine
 from phasegate.apps.discovery import Discovery, Tenant, open_engine, working
 from phasegate.apps.discovery.errors import DiscoveryError, InvalidFlowState, UnknownPhase
-from phasegate.apps.discovery.phases import common, importing
+from phasegate.apps.discovery.phases import cleansing, common, importing, inventory, previewing
 from phasegate.apps.discovery.rules.profile import measure_columns
 from phasegate.apps.discovery.statements.flows import DELETE_MASTER
 from phasegate.cli import main
@@ -250,8 +250,10 @@ def test_resume_opens_a_gate_at_which_everything_is_decided(discovery: Discovery
 def test_another_process_goes_on_where_one_stopped(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (importing, common):
+    for module in (importing, cleansing, previewing):
         monkeypatch.setattr(module, "PIECE", 7)
+    monkeypatch.setattr(inventory, "MADE_AT_ONCE", 7)
+    monkeypatch.setattr(common.rows_after, "__defaults__", (7,))
     file = write(tmp_path / "a.csv", hosts(50))
     tenant = Tenant("northwind", "q4", "ann")
     with open_engine(address) as engine:

@@ -284,6 +284,7 @@ asset_conflict_resolutions = _table(
 )
 sa.Index("ix_asset_conflicts_flow", asset_conflict_resolutions.c.discovery_flow_id)
 
+#: What depends on what. Connections that a person has chosen are no analysis's to forget.
 asset_dependencies = _table(
     "asset_dependencies",
     *_tenant(),
@@ -292,6 +293,7 @@ asset_dependencies = _table(
     sa.Column("dependency_type", sa.String, primary_key=True),
     sa.Column("confidence", sa.Double, nullable=False),
     sa.Column("description", sa.Text, nullable=False),
+    _flag("chosen"),
     _flow("master_flow_id", nullable=True),
 )
 

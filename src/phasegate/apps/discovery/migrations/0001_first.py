@@ -318,6 +318,7 @@ def _asset_dependencies() -> None:
         sa.Column("dependency_type", sa.String(), nullable=False),
         sa.Column("confidence", sa.Double(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("chosen", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("master_flow_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["master_flow_id"], ["master_flows.flow_id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(

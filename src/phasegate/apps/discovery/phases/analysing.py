@@ -40,6 +40,7 @@ def analyse_dependencies(context: Context) -> dict[str, Any]:
             {
                 **_columns(place), "source_id": each.source_id, "target_id": each.target_id,
                 "dependency_type": each.dependency_type, "confidence": each.confidence, "description": each.description,
+                "chosen": False,
             },
         )  # fmt: skip
     return {**summary(endpoints, found), "cycles": [list(each) for each in cycles(found)]}

@@ -156,7 +156,7 @@ def _carry_out(context: Context, place: Place, service: AssetService, conflict: 
     if found.error:
         raise Fatal(f"row {conflict['row_number']}: {found.error}")
     if found.dependency:
-        columns = {**place.tenant.columns, "master_flow_id": place.flow_id}
+        columns = {**place.tenant.columns, "master_flow_id": place.flow_id, "chosen": True}
         session.execute(ADD_DEPENDENCY, {**columns, **found.dependency})
     session.execute(MADE, {**place.where, "row": conflict["row_number"], "asset": found.asset_id, "processed": True})
     session.execute(APPLIED, {**where, "conflict_id": conflict["id"], **news(applied=True)})

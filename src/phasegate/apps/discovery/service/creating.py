@@ -84,6 +84,7 @@ class Creating(Base):
         """Begin a flow of records: a list of mappings, a mapping that has it under data, records, items, results or rows, or a
         single one. What is no mapping is counted and left out; no column is."""
         self._check_free()
+        _checked(configuration)  # before anything is written
         given = _records(file_data)
         records = [each for each in given if isinstance(each, Mapping)]
         if not records:

@@ -60,14 +60,17 @@ COUNT_PENDING = sa.select(sa.func.count().label("n")).where(
 )  # fmt: skip
 
 FORGET_DEPENDENCIES = sa.delete(asset_dependencies).where(
-    of_tenant(asset_dependencies), asset_dependencies.c.master_flow_id == text("flow_id")
+    of_tenant(asset_dependencies),
+    asset_dependencies.c.master_flow_id == text("flow_id"),
+    asset_dependencies.c.chosen.is_(False),
 )
 ADD_DEPENDENCY = sa.text(
     "INSERT INTO asset_dependencies (client_account_id, engagement_id, source_id, target_id, dependency_type, confidence,"
-    " description, master_flow_id) VALUES (:client_account_id, :engagement_id, :source_id, :target_id, :dependency_type,"
-    " :confidence, :description, :master_flow_id) ON CONFLICT (source_id, target_id, dependency_type)"
-    " DO UPDATE SET confidence = excluded.confidence, description = excluded.description"
-)
+    " description, chosen, master_flow_id) VALUES (:client_account_id, :engagement_id, :source_id, :target_id,"
+    " :dependency_type, :confidence, :description, :chosen, :master_flow_id)"
+    " ON CONFLICT (source_id, target_id, dependency_type) DO UPDATE SET confidence = excluded.confidence,"
+    " description = excluded.description WHERE NOT asset_dependencies.chosen"
+).bindparams(sa.bindparam("chosen", type_=sa.Boolean))
 DEPENDENCIES = sa.select(asset_dependencies).where(of_tenant(asset_dependencies))
 FORGET_DEBTS = sa.delete(asset_debts).where(of_tenant(asset_debts), asset_debts.c.master_flow_id == text("flow_id"))
 ADD_DEBT = sa.text(
