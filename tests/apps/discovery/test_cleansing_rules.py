@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegate.apps.discovery.rules.cleansing import DECISIONS, NULL_WORDS, TELLING, cleanse, quality
+from phasegate.apps.discovery.rules.cleansing import NULL_WORDS, TELLING, cleanse, quality
+from phasegate.apps.discovery.rules.profile_report import DECISIONS
 from phasegate.apps.discovery.schema import CUSTOM, FIELDS, UNMAPPED
 from tests.apps.discovery.test_conversion import json_values
 

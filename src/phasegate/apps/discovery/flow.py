@@ -16,6 +16,7 @@ from phasegate.apps.discovery.phases import analysing, cleansing, importing, inv
 from phasegate.apps.discovery.phases.common import MORE
 from phasegate.apps.discovery.projection import project
 from phasegate.apps.discovery.registries import FlowTypeRegistry
+from phasegate.apps.discovery.rules.profile_report import DECISIONS
 from phasegate.apps.discovery.tables import SCHEMA
 from phasegate.apps.discovery.validators import register_validators
 from phasegate.apps.discovery.workshop import Workshop
@@ -40,7 +41,7 @@ EXECUTORS: Mapping[str, Callable[..., Any]] = {
 _DECISIONS = {
     "type": "object",
     "properties": {
-        "decisions": {"type": "object", "additionalProperties": {"enum": ["split", "truncate", "skip", "keep"]}},
+        "decisions": {"type": "object", "additionalProperties": {"enum": list(DECISIONS)}},
         "proceed_with_warnings": {"type": "boolean"},
     },
     "additionalProperties": False,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from phasegate import Registry
@@ -40,19 +39,6 @@ class HandlerResult:
     data: Any = None
     error: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-class HandlerType(StrEnum):
-    """When a handler is called."""
-
-    PRE_PHASE = "pre_phase"
-    POST_PHASE = "post_phase"
-    COMPLETION = "completion"
-    ERROR = "error"
-    INITIALIZATION = "initialization"
-    FINALIZATION = "finalization"
-    ASSET_CREATION = "asset_creation"
-    CUSTOM = "custom"
 
 
 Validator = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]], ValidationResult]

@@ -11,7 +11,8 @@ from phasegate.apps.discovery.phases.common import MORE, PIECE, Place, dump, lef
 from phasegate.apps.discovery.phases.validating import limits_of, profile_of
 from phasegate.apps.discovery.rules.cleansing import Cleansed, cleanse, quality
 from phasegate.apps.discovery.rules.mapping import heading_unit
-from phasegate.apps.discovery.rules.profile_report import critical_fields, report, undecided
+from phasegate.apps.discovery.rules.profile import Profile
+from phasegate.apps.discovery.rules.profile_report import DECISIONS, critical_fields, report, undecided
 from phasegate.apps.discovery.schema import FIELDS, Kind
 from phasegate.apps.discovery.statements.imports import CLEANSED, COUNT_ROWS
 from phasegate.apps.discovery.statements.mappings import MAPPINGS
@@ -34,14 +35,16 @@ def cleanse_rows(context: Context) -> Any:
     approved, dropped = mappings_of(context.read, place.where)
     if not approved:
         raise Fatal("no mapping is approved: there is nothing that rows could be cleansed by")
+    counts = Counter(state.get("counts", {}))
     decisions = state.get("decisions")
     if decisions is None:
-        decisions, question = _decisions(context, place, approved)
+        profile, _ = profile_of(context.read, place.where)
+        counts["columns"] = len(profile.fields)
+        decisions, question = _decisions(context, profile, approved)
         if question is not None:
             return context.ask(question)
     rows = rows_after(context, place, state.get("row", 0))
     units = _units(approved)
-    counts = Counter(state.get("counts", {}))
     for row in rows:
         before = load(row["validation_errors"]) if not row["is_valid"] else None
         found = cleanse(load(row["raw_data"]), approved, decisions, dropped)
@@ -72,18 +75,17 @@ def _add_units(data: dict[str, Any], units: Mapping[str, str]) -> None:
             data[target] = f"{value} {unit}"
 
 
-def _decisions(context: Context, place: Place, approved: Mapping[str, str]) -> tuple[dict[str, str], Any]:
+def _decisions(context: Context, profile: Profile, approved: Mapping[str, str]) -> tuple[dict[str, str], Any]:
     """What was decided about long values, and a question about those that nobody has decided on."""
     given = (context.inputs.get("data_decisions") or {}).get("answers") or {}
     decisions = {**given.get("decisions", {}), **(context.answers or {})}
-    profile, _ = profile_of(context.read, place.where)
     found = report(profile, limits_of(approved), context.now())
     known = {name: word for name, word in decisions.items() if name in critical_fields(found)}
     open_ones = undecided(found, known)
     if not open_ones:
         return decisions, None
     issues = [each for each in found["critical_issues"] if each["field"] in open_ones]
-    return decisions, {"fields": list(open_ones), "issues": issues, "choices": ["split", "truncate", "skip", "keep"]}
+    return decisions, {"fields": list(open_ones), "issues": issues, "choices": list(DECISIONS)}
 
 
 def _written(place: Place, row: Mapping[str, Any], found: Cleansed, before: Any) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _summary(context: Context, place: Place, counts: Counter[str]) -> dict[str, 
     total = context.read(COUNT_ROWS, place.where)[0]["n"]
     if not counts["rows"] or counts["rows"] != total:
         raise Fatal(f"CLEANSING_FAILED: {counts['rows']} of {total} rows were cleansed")
-    cells = counts["rows"] * max(1, len(profile_of(context.read, place.where)[0].fields))
+    cells = counts["rows"] * max(1, counts["columns"])
     return {
         "raw_count": total, "cleaned_count": counts["rows"], "warnings": counts["warnings"], "valid_count": counts["valid"],
         "quality_metrics": quality(counts["valid"], total, counts["filled"], cells, counts["enriched"]),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
+from phasegate.apps.discovery.rules.profile_report import DECISIONS
 from phasegate.apps.discovery.schema import CUSTOM, FIELDS, UNMAPPED
 
 #: What exports write into a cell that has no value, in lower case.
@@ -16,8 +17,6 @@ NULL_WORDS = frozenset(
 )
 #: A row that has none of these can hardly be told from another.
 TELLING = ("name", "asset_name", "hostname", "fqdn", "ip_address", "serial_number", "external_id")
-#: What may be decided about a column.
-DECISIONS = ("split", "truncate", "skip", "keep")
 
 _DELIMITERS = ",;|"
 

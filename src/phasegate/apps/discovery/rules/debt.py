@@ -20,7 +20,6 @@ OLD_YEARS, VERY_OLD_YEARS = 5, 8
 
 _IMPORTANT = frozenset({"high", "critical"})
 _WITH_DATA = frozenset({"server", "virtual_machine", "database", "storage"})
-_WITH_SYSTEM = frozenset({"server", "virtual_machine"})
 _OWN_SERVICES = frozenset({"network", "load_balancer", "security_group", "storage"})
 _RETIRED = frozenset({"retired", "decommissioned", "obsolete", "disposed", "retiring", "phase out", "sunset"})
 _UNIX = frozenset({"AIX", "Solaris"})

@@ -81,5 +81,4 @@ def _count(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 COUNT_ROWS = _count()
 COUNT_CLEANSED = _count(_raw.cleansed_data.is_not(None))
-COUNT_INVALID = _count(_raw.is_valid.is_(False))
 COUNT_MADE = _count(_raw.asset_id.is_not(None))

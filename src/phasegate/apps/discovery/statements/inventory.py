@@ -35,7 +35,6 @@ ASSETS_LIKE = {
     column: sa.select(assets).where(of_tenant(assets), LIVE, key.in_(sa.bindparam("keys", expanding=True)))
     for column, key in KEYS.items()
 }
-COUNT_ASSETS = sa.select(sa.func.count().label("n")).where(of_tenant(assets), LIVE)
 
 
 def change_asset(columns: tuple[str, ...]) -> sa.Update:
