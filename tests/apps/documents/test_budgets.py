@@ -400,6 +400,24 @@ def test_an_attempt_that_is_given_up_half_way_counts_as_reserved(engine: Engine,
     assert accounts(engine) == {("run", "usd"): (NANO, CALL)}
 
 
+def test_a_loop_that_ends_does_not_keep_a_call_from_being_settled(engine: Engine, tmp_path: Path) -> None:
+    model = Model()
+    run = begin(engine, tmp_path, model, usd(1))
+
+    async def meanwhile(number: int) -> None:
+        loop = asyncio.get_running_loop()
+        before = asyncio.all_tasks()
+        # Before any task can begin that giving the call up makes: so a loop ends.
+        loop.call_soon(lambda: [each.cancel() for each in asyncio.all_tasks(loop) - before])
+        engine.cancel(run.id)
+        raise asyncio.CancelledError
+
+    model.meanwhile = meanwhile
+    engine.drain()
+    assert engine.get(run.id).status is RunStatus.CANCELLED
+    assert accounts(engine) == {("run", "usd"): (NANO, CALL)}
+
+
 @pytest.mark.parametrize(("kind", "costs"), [("auth", 0), ("content", CALL)])
 def test_a_failed_call_counts_unless_it_was_refused(kind: Any, costs: int, engine: Engine, tmp_path: Path) -> None:
     async def meanwhile(number: int) -> None:

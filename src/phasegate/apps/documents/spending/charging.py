@@ -125,8 +125,10 @@ class Spending(Client):
         if not accounts:
             return
         try:
-            # Whoever gives the attempt up does not keep it from being settled.
-            await asyncio.shield(asyncio.to_thread(self._ledger.settle, self._id, accounts, cost))
+            # Whoever gives the attempt up, or ends the loop, does not keep it from being settled: a task that had not begun
+            # would be cancelled with all others.
+            settled = asyncio.get_running_loop().run_in_executor(None, self._ledger.settle, self._id, accounts, cost)
+            await asyncio.shield(settled)
         except StoreError:  # the answer is worth more: it is settled in the commit that records it
             for statement, values in settling(self._id, accounts, cost):
                 self._context.write(statement, values)
