@@ -6,8 +6,9 @@ are for programs that bring a transaction, validators or handlers of their own.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phasegate.apps.lazily import lazily
 
 if TYPE_CHECKING:
     from phasegate.apps.discovery.agents.pool import AgentPool
@@ -51,7 +52,4 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+__getattr__ = lazily(__name__, _WHERE)

@@ -5,8 +5,9 @@ Every public name is imported on first use, so that importing the package costs 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from phasegate.apps.lazily import lazily
 
 if TYPE_CHECKING:
     from phasegate.apps.documents.definition.loader import WorkflowLoader
@@ -238,12 +239,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = lazily(__name__, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,194 @@
+"""What a test command says after a change, compared with what it said before: only what is new counts. Pure but for the two
+functions that keep a report in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from phasegate.apps.build.health.testreports import Report
+from phasegate.apps.build.schema import Command, digest
+
+Severity = Literal["none", "low", "medium", "high", "critical"]
+#: From how many newly failing tests on.
+_SEVERITIES: tuple[tuple[int, Severity], ...] = ((10, "critical"), (5, "high"), (2, "medium"), (1, "low"), (0, "none"))
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the commands said before the first phase, or after the last one that was accepted, by the name of the command."""
+
+    reports: Mapping[str, Report] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Equal for baselines that say the same of the same tests."""
+        about = {k: {**v.told(), "output": ""} for k, v in self.reports.items()}
+        return digest(about)[:16]
+
+    def advanced(self, reports: Mapping[str, Report]) -> Baseline:
+        """The baseline after an accepted phase; a command that could not be run keeps its report."""
+        return Baseline({**self.reports, **{k: v for k, v in reports.items() if v.missing is None}})
+
+    def told(self) -> dict[str, Any]:
+        """The baseline as JSON; ``from_told`` is the inverse."""
+        return {name: self.reports[name].told() for name in sorted(self.reports)}
+
+    @classmethod
+    def from_told(cls, told: Mapping[str, Any]) -> Baseline:
+        """The inverse of ``told``."""
+        return cls({name: Report.from_told(report) for name, report in told.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What is different after a change. Lists are sorted.
+
+    ``broke`` says that the command as a whole does not work any more, ``lost`` that it finds no tests although there were some.
+    ``undetermined`` are tests that fail and of which nobody knows whether they failed before.
+    """
+
+    failing: tuple[str, ...] = ()
+    collection: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    broke: str | None = None
+    lost: bool = False
+    fewer: int = 0
+    skipped: str | None = None
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything is worse than before."""
+        return bool(self.failing or self.collection or self.broke or self.lost)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a delta means, after the command was run once more where something was worse."""
+
+    status: Literal["pass", "warn", "fail", "skip"]
+    message: str
+    severity: Severity = "none"
+    regressions: tuple[str, ...] = ()
+    flaky: tuple[str, ...] = ()
+
+
+def severity(newly_failing: int) -> Severity:
+    """How bad so many newly failing tests are."""
+    return next(name for least, name in _SEVERITIES if newly_failing >= least)
+
+
+def compare(before: Report | None, after: Report) -> Delta:
+    """What is worse or better than before. Without a baseline everything that fails is new."""
+    if after.missing is not None:
+        was_there = before is not None and before.missing is None
+        return Delta(broke=f"it ran before, and now {after.missing}") if was_there else Delta(skipped=after.missing)
+    if before is not None and before.missing is not None:
+        before = None
+    if after.timed_out:
+        return Delta() if before is not None and before.timed_out else Delta(broke="it did not end in time")
+    if after.runner == "unknown":
+        # Where tests were named before, and none are now, the runner itself does not work any more.
+        was_well = before is None or before.green or before.runner != "unknown"
+        return Delta(broke=f"it ended with exit code {after.exit}") if was_well and not after.green else Delta()
+    return _compare_tests(before, after)
+
+
+def _compare_tests(before: Report | None, after: Report) -> Delta:
+    old = before or Report(collected=None)
+    new, unread = _minus(after.failing, old.failing), old.runner == "unknown" and not old.green
+    # Tests that were not run before, because something stood in the way, may have failed all the time.
+    hidden = unread or _hid_tests(old)
+    delta = Delta(
+        failing=() if hidden else new,
+        undetermined=new if hidden else (),
+        collection=() if unread else _minus(after.collection, old.collection),
+        fixed=() if after.collection else _minus(old.failing, after.failing),
+        lost=bool(old.collected and after.collected == 0 and not after.collection),
+        fewer=max(0, old.collected - after.collected) if old.collected and after.collected else 0,
+    )
+    unexplained = not after.green and not after.failing and not after.collection and after.collected
+    if unexplained and old.green:
+        return replace(delta, broke=f"no test fails, but it ended with exit code {after.exit}")
+    return delta
+
+
+def _hid_tests(before: Report) -> bool:
+    """Whether tests may not have been run; pytest stops when it cannot import something, unittest goes on."""
+    return before.timed_out or bool(before.collection and (before.runner == "pytest" or not before.collected))
+
+
+def judge(delta: Delta, again: Delta | None = None) -> Verdict:
+    """What follows from a delta, and from the delta of a second run if there was one: only what is worse in both is."""
+    if delta.skipped is not None:
+        return Verdict("skip", delta.skipped)
+    failing = _both(delta.failing, again.failing if again else None)
+    collection = _both(delta.collection, again.collection if again else None)
+    broke = delta.broke if again is None or again.broke else None
+    lost = delta.lost and (again is None or again.lost)
+    flaky = _minus((*delta.failing, *delta.collection, *(again.failing if again else ())), (*failing, *collection))
+    lasting = (*collection, *failing)
+    if lasting or broke or lost:
+        said = [broke] if broke else ["no tests are found any more"] if lost else []
+        said += [f"{len(collection)} cannot be imported"] if collection else []
+        said += [f"{len(failing)} newly failing"] if failing else []
+        worst = "critical" if collection or broke or lost else severity(len(failing))
+        return Verdict("fail", f"{'; '.join(said)}{_named(lasting)}", worst, lasting, flaky)
+    return _mild(delta, flaky)
+
+
+def _mild(delta: Delta, flaky: tuple[str, ...]) -> Verdict:
+    """What is worth saying when nothing is worse for good."""
+    said = [f"{len(flaky)} failed only once{_named(flaky)}"] if flaky else []
+    if delta.broke or delta.lost:
+        said.append("failed only once as a whole")
+    if delta.undetermined:
+        said.append(f"{len(delta.undetermined)} fail that were not run before{_named(delta.undetermined)}")
+    if delta.fewer:
+        said.append(f"{delta.fewer} tests fewer than before")
+    return Verdict("warn", "; ".join(said), flaky=flaky) if said else Verdict("pass", "nothing is worse than before")
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return f": {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else ""
+
+
+def _both(first: tuple[str, ...], again: tuple[str, ...] | None) -> tuple[str, ...]:
+    return first if again is None else tuple(sorted(set(first) & set(again)))
+
+
+def _minus(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(some) - set(others)))
+
+
+def cache_key(tree: str, command: Command) -> str:
+    """What a report may be reused for: the same files and the same command."""
+    return digest([tree, list(command.argv), command.timeout])
+
+
+def keep(state: Path, run_id: str, key: str, report: Report) -> None:
+    """Keep a report for the run. Every run has a folder of its own, so that runs do not overwrite each other's."""
+    folder = _folder(state, run_id)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=folder)
+    with open(handle, "w", encoding="utf-8") as file:
+        json.dump(report.told(), file)
+    os.replace(name, folder / f"{key}.json")
+
+
+def recall(state: Path, run_id: str, key: str) -> Report | None:
+    """The report that was kept; None if there is none that can be read."""
+    try:
+        return Report.from_told(json.loads((_folder(state, run_id) / f"{key}.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _folder(state: Path, run_id: str) -> Path:
+    return state / "baselines" / digest(run_id)[:32]

@@ -1,0 +1,26 @@
+"""From a file to an engine that has the tables of the build application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from phasegate import Engine, Registry
+from phasegate.apps.build.projection import project
+from phasegate.apps.build.tables import SCHEMA
+
+#: What leads a database to the tables of ``tables.py``.
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datetime] | None = None) -> Engine:
+    """An engine on a SQLite file in which the tables exist afterwards. Raises ``StoreError``; the caller closes it."""
+    registry.projection(project)
+    engine = Engine(f"sqlite:///{database}", registry, clock=clock)
+    try:
+        engine.migrate(MIGRATIONS, SCHEMA)
+    except BaseException:
+        engine.close()
+        raise
+    return engine

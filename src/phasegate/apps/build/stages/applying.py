@@ -1,0 +1,183 @@
+"""Apply the changes, check the health, keep them or put everything back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from phasegate import Context, Outcome
+from phasegate.apps.build import deliverables
+from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError, told
+from phasegate.apps.build.flow import DONE, UNDONE, UNFIT
+from phasegate.apps.build.health import commands, manifest
+from phasegate.apps.build.health.baseline import Baseline
+from phasegate.apps.build.health.checking import Health as Checked
+from phasegate.apps.build.health.checking import check_health, take_baseline
+from phasegate.apps.build.health.context import HealthContext, Moment
+from phasegate.apps.build.health.manifest import Manifest
+from phasegate.apps.build.paths.protection import Protection
+from phasegate.apps.build.schema import Command, PhaseSpec, Planned
+from phasegate.apps.build.spec import read_spec
+from phasegate.apps.build.stages.common import Stage
+from phasegate.apps.build.stages.validating import change_sha256, replanned
+from phasegate.apps.build.workshop import Workshop
+
+#: What is checked after every change, also when nobody asked for health checks: they read what was written, and run nothing.
+POST_APPLY = ("deliverables_present", "syntax", "conflict_markers")
+
+
+@dataclass(frozen=True)
+class TakeBaseline(Stage):
+    """What the tests say before anything is changed, and whether the machine is fit. Gives ``tests`` and ``checks``."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, whatever it finds: a phase is judged by what is worse after it."""
+        shop = self.shop(context)
+        if not context.input["health_checks"]:
+            return Outcome(DONE, {"tests": {}, "checks": []})
+        protection = shop.protection(None)
+        plain = PhaseSpec("baseline", "baseline", "The repository before the first phase")
+        before = health_context(shop, plain, protection, moment="before", commands=_test_commands(context, shop))
+        checked = check_health(before, clock=shop.seconds)
+        baseline = take_baseline(before) if checked.passed else Baseline({})
+        return Outcome(DONE, {**checked.told(), "tests": baseline.told(), "errors": told(checked.errors)})
+
+    def numbered(self, context: Context, outcome: Outcome) -> Outcome:
+        """As it is: it belongs to no attempt."""
+        return outcome
+
+
+@dataclass(frozen=True)
+class Apply(Stage):
+    """Puts the changes on disk, all or none. Gives ``transaction``, by which they are kept or undone later."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, or ``unfit`` when nothing was changed."""
+        shop, validated = self.shop(context), self.given(context, "validate")
+        planned = replanned(validated, shop)
+        sha256 = change_sha256(validated["changes"], [each["sha256"] for each in validated["before"]])
+        if sha256 != validated["sha256"]:
+            raise ApprovalError("E_APPROVAL_MISMATCH", "the stored change is not the one that was validated and shown")
+        id = f"{context.run.id}-{self.number}-{context.attempt}"
+        with shop.busy:
+            context.deps.recover(shop)
+            before = self._observed(context, shop, planned)
+            about = {"run": context.run.id, "phase": self.number, "attempt": context.attempt}
+            shop.applier.begin(id, planned, about=about).commit()
+        return Outcome(DONE, {"transaction": id, "before": before})
+
+    def _observed(self, context: Context, shop: Workshop, planned: list[Planned]) -> dict[str, Any] | None:
+        """What the repository looks like before the change, when its health is to be checked."""
+        if not context.input["health_checks"]:
+            return None
+        spec = self.spec(context)
+        watched = dict.fromkeys(
+            [*(context.input["context_files"] or ()), *(spec.context_files or ()), *spec.deliverables]
+        )
+        found = manifest.take(
+            shop.root, self.protection(context), watched, runner(shop), shop.policy, own=shop.floor
+        )  # fmt: skip
+        return found.told()
+
+
+@dataclass(frozen=True)
+class CheckHealth(Stage):
+    """Checks the repository as it is after the change. Gives the ``health``, and the ``tests`` as the next phase compares with
+    them."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, ``unfit`` when it is not healthy, ``undone`` when the change is not on disk any more."""
+        shop, applied, check = self.shop(context), self.given(context, "apply"), self.given(context, "check")
+        transaction = shop.applier.open(applied["transaction"])
+        if transaction is None or transaction.state != "applied":
+            return Outcome(UNDONE, {})
+        spec = self.spec(context)
+        planned = tuple(replanned(self.given(context, "validate"), shop))
+        ran = _checked(self, context, shop, spec, planned, applied["before"], check["carry"]["baseline"])
+        criteria = deliverables.check_criteria(spec, shop.root, runner(shop))
+        errors: list[PhaseExecutorError] = [*ran.errors, *criteria.errors]
+        warnings = [*ran.warnings, *criteria.warnings]
+        tests = next((each.details for each in ran.checks if each.name == "tests"), {})
+        found = {
+            "health": {**ran.told(), "passed": not errors}, "tests": Baseline().advanced(ran.reports).told(),
+            "warnings": warnings, "newly_failing": list(ran.regressions), "output": _output(tests),
+        }  # fmt: skip
+        return Outcome(UNFIT if errors else DONE, {**found, "errors": told(errors)})
+
+
+@dataclass(frozen=True)
+class Accept(Stage):
+    """The commit of this stage is what makes the change final; what was kept to undo it is removed by the verdict."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``."""
+        return Outcome(DONE, {"transaction": self.given(context, "apply")["transaction"]})
+
+
+@dataclass(frozen=True)
+class Restore(Stage):
+    """Puts back every byte."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, or ``unfit`` when something could not be put back."""
+        shop = self.shop(context)
+        with shop.busy:
+            transaction = shop.applier.open(self.given(context, "apply")["transaction"])
+            if transaction is not None:
+                transaction.rollback()
+        return Outcome(DONE, {})
+
+
+def runner(shop: Workshop) -> Any:
+    """Runs commands in the repository."""
+    return lambda command: commands.run(command, shop.root.path, shop.policy)
+
+
+def health_context(
+    shop: Workshop, spec: PhaseSpec, protection: Protection, *, moment: Moment, **more: Any
+) -> HealthContext:  # fmt: skip
+    """What the checks of a moment are given."""
+    return HealthContext(
+        shop.root,
+        spec,
+        shop.policy,
+        protection,
+        runner(shop),
+        moment=moment,
+        database=shop.database,
+        own=shop.floor,
+        **more,
+    )
+
+
+def _checked(
+    stage: Stage, context: Context, shop: Workshop, spec: PhaseSpec, planned: tuple[Planned, ...],
+    before: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None,
+) -> Checked:  # fmt: skip
+    tests = (baseline or {}).get("tests") or {}
+    after = health_context(
+        shop, spec, stage.protection(context), moment="after", planned=planned,
+        manifest=Manifest.from_told(before) if before is not None else None,
+        baseline=Baseline.from_told(tests) if tests else None, watched=tuple(before["watched"]) if before else (),
+    )  # fmt: skip
+    full = context.input["health_checks"]
+    return check_health(
+        after, phase_index=stage.number, attempt=stage.past(context).index, custom=shop.checks if full else (),
+        only=None if full else POST_APPLY, clock=shop.seconds,
+    )  # fmt: skip
+
+
+def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
+    """Every test command of the plan, once: what they say before the first phase is what the phases are compared with."""
+    found: dict[tuple[str, ...], Command] = {}
+    for index, raw in enumerate(context.input["plan"]):
+        spec, _, _ = read_spec(raw, index=index, protection=shop.protection(None), taken=())
+        if spec is not None and spec.test_cmd:
+            name = " ".join(spec.test_cmd)[:80]
+            found.setdefault(spec.test_cmd, Command(spec.test_cmd, shop.policy.test_timeout, name))
+    return tuple(found.values())
+
+
+def _output(tests: Mapping[str, Any]) -> str:
+    return "\n".join(each["output"] for each in tests.get("commands", {}).values() if each["output"])

@@ -1,0 +1,113 @@
+"""Check what a phase asks for before anything costs money, and whether it is its turn at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from phasegate import Context, Outcome
+from phasegate.apps.build import statements as q
+from phasegate.apps.build.errors import SpecError
+from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, stage
+from phasegate.apps.build.schema import digest
+from phasegate.apps.build.spec import read_spec
+from phasegate.apps.build.stages.common import Stage, load, unfit
+
+
+@dataclass(frozen=True)
+class Check(Stage):
+    """Gives ``spec``, ``attempts`` (how many there may be) and ``carry``: what one phase hands on to the next."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, ``unfit``, ``skip`` when something before keeps the phase from beginning, or ``kept`` when the run that
+        this one goes on with has done it."""
+        shop = self.shop(context)
+        shop.begin(context.run.id, self.number)
+        carry = carried(context, self.number)
+        raw = context.input["plan"][self.number - 1]
+        protected = raw.get("protected_paths") if isinstance(raw, Mapping) else None
+        named = {"phase_id": _id(raw, self.number), "name": _name(raw, self.number), "carry": carry}
+        if carry["stop"] is not None:
+            return Outcome(SKIP, {**named, "reason": carry["stop"]})
+        try:
+            protection = shop.protection(context.input["protected"] if protected is None else protected)
+        except SpecError as error:
+            return unfit([error], **named, warnings=[])
+        spec, errors, warnings = read_spec(raw, index=self.number - 1, protection=protection, taken=carry["statuses"])
+        if spec is not None:
+            errors = [*errors, *_unknown(spec.depends_on, carry["statuses"])]
+        if spec is None or errors:
+            return unfit(errors, **named, warnings=list(warnings))
+        named |= {"phase_id": spec.phase_id, "name": spec.name}
+        missing = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
+        if missing is not None:
+            return Outcome(SKIP, {**named, "reason": f"it depends on {missing!r}, which has not succeeded"})
+        found = {
+            **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
+            "protected": list(protection.entries), "attempts": _attempts(context, spec.max_attempts),
+        }  # fmt: skip
+        kept = self._kept(context, spec.phase_id, spec.sha256)
+        return Outcome(DONE, found) if kept is None else Outcome(KEPT, {**found, "result": kept})
+
+    def _kept(self, context: Context, phase_id: str, sha256: str) -> Any:
+        before = context.input.get("continues")
+        if before is None:
+            return None
+        rows = context.read(q.KEPT, {"run": before, "phase_id": phase_id, "sha256": sha256})
+        return load(rows[0]["result_json"]) if rows else None
+
+
+@dataclass(frozen=True)
+class CheckForeign(Stage):
+    """The same for an executor that is not ours, which checks the phase itself."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, ``unfit`` when the phase is no mapping, or ``skip``."""
+        shop = self.shop(context)
+        shop.begin(context.run.id, self.number)
+        carry = carried(context, self.number)
+        raw = context.input["plan"][self.number - 1]
+        named = {"phase_id": _id(raw, self.number), "name": _name(raw, self.number), "carry": carry, "warnings": []}
+        if carry["stop"] is not None:
+            return Outcome(SKIP, {**named, "reason": carry["stop"]})
+        if not isinstance(raw, Mapping):
+            return unfit([SpecError("E_SPEC_NOT_MAPPING", "a phase is a mapping with a description")], **named)
+        wanted = raw.get("depends_on") or []
+        for each in [wanted] if isinstance(wanted, str) else wanted:
+            if carry["statuses"].get(str(each)) != "succeeded":
+                return Outcome(SKIP, {**named, "reason": f"it depends on {each!r}, which has not succeeded"})
+        most = raw.get("max_attempts")
+        found = {**named, "spec": raw, "sha256": digest(raw), "attempts": _attempts(context, most)}
+        return Outcome(DONE, found)
+
+
+def carried(context: Context, number: int) -> dict[str, Any]:
+    """What the phase before has handed on; at the beginning the health of the repository and nothing else."""
+    if number > 1:
+        before: dict[str, Any] = context.inputs[stage(number - 1, "verdict")]["carry"]
+        return before
+    return {"baseline": context.inputs.get(BASELINE), "statuses": {}, "stop": None}
+
+
+def _attempts(context: Context, own: object) -> int:
+    most = int(context.input["max_retries"]) + 1
+    return max(1, min(most, own)) if isinstance(own, int) and not isinstance(own, bool) else most
+
+
+def _unknown(wanted: tuple[str, ...], known: Mapping[str, str]) -> list[SpecError]:
+    return [
+        SpecError("E_SPEC_FIELD", f"depends_on names {each!r}, which is no phase before this one", path=None)
+        for each in wanted
+        if each not in known
+    ]
+
+
+def _id(raw: object, number: int) -> str:
+    given = raw.get("phase_id") if isinstance(raw, Mapping) else None
+    return given if isinstance(given, str) and given else f"phase-{number}"
+
+
+def _name(raw: object, number: int) -> str:
+    given = raw.get("name") or raw.get("description") if isinstance(raw, Mapping) else None
+    return given.strip().splitlines()[0][:80] if isinstance(given, str) and given.strip() else f"phase {number}"

@@ -1,0 +1,115 @@
+"""What every stage does: find its inputs and its workshop, and turn whatever goes wrong into an outcome."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from phasegate import Context, Fatal, Outcome, Snooze
+from phasegate.apps.build.errors import FileSystemError, HistoryError, PhaseExecutorError, one_line, told
+from phasegate.apps.build.flow import UNFIT, stage
+from phasegate.apps.build.judging import Past
+from phasegate.apps.build.metering import Place
+from phasegate.apps.build.paths.protection import Protection
+from phasegate.apps.build.schema import PhaseSpec
+from phasegate.apps.build.workshop import Workshop
+from phasegate.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the n-th phase of a plan, as a function of the engine's. Equal to any other one of the same."""
+
+    number: int
+
+    def __call__(self, context: Context) -> Any:
+        """What ``work`` gives, with the ``index`` of the attempt; ``unfit`` with the errors when it raises any."""
+        try:
+            outcome = self.work(context)
+        except Exception as error:
+            outcome = self.unfit(context, error)
+        return self.numbered(context, outcome)
+
+    def work(self, context: Context) -> Outcome:
+        """Do it. Raises ``PhaseExecutorError`` when the phase cannot be done like this."""
+        raise NotImplementedError
+
+    def unfit(self, context: Context, error: Exception) -> Outcome:
+        """An error as an outcome. One that the engine acts on is raised again."""
+        if isinstance(error, Fatal | Snooze) or context.cancelled:
+            raise error
+        return unfit([as_error(error, context)])
+
+    def numbered(self, context: Context, outcome: Outcome) -> Outcome:
+        """The outcome with the index of the attempt, by which the history knows where it belongs."""
+        return Outcome(outcome.word, {"index": self.past(context).index, **outcome.value})
+
+    def past(self, context: Context) -> Past:
+        """What earlier attempts decide of this one."""
+        return Past.from_told(self.given(context, "context").get("past"))
+
+    def given(self, context: Context, name: str) -> Mapping[str, Any]:
+        """The output of an earlier stage of the same phase; empty when that was skipped."""
+        return context.inputs.get(stage(self.number, name)) or {}
+
+    def ended(self, context: Context, name: str) -> str | None:
+        """The outcome of an earlier stage of the same phase."""
+        return context.run.at(stage(self.number, name)).outcome
+
+    def spec(self, context: Context) -> PhaseSpec:
+        """The phase's specification, as it was validated."""
+        return PhaseSpec.from_told(self.given(context, "check")["spec"])
+
+    def shop(self, context: Context) -> Workshop:
+        """The workshop of the run. Raises ``Snooze`` when this process has none."""
+        found: Workshop = context.deps.of(context.run, context.now())
+        return found
+
+    def protection(self, context: Context) -> Protection:
+        """What this phase must not change."""
+        spec = self.spec(context)
+        return self.shop(context).protection(
+            context.input["protected"] if spec.protected_paths is None else spec.protected_paths
+        )
+
+    def phase_key(self, context: Context) -> str:
+        """The phase's id in the history."""
+        return f"{context.run.id}/{self.number}"
+
+    def place(self, context: Context) -> Place:
+        """Where calls of the present attempt belong."""
+        phase = self.phase_key(context)
+        return Place(context.run.id, phase, f"{phase}/{self.past(context).index}")
+
+
+def unfit(errors: Iterable[PhaseExecutorError], **more: Any) -> Outcome:
+    """The outcome of a stage that found errors; ``more`` is what later stages want to know all the same."""
+    return Outcome(UNFIT, {"errors": told(errors), **more})
+
+
+def as_error(error: Exception, context: Context) -> PhaseExecutorError:
+    """Any exception as an error of ours: one line, without paths of the machine."""
+    if isinstance(error, PhaseExecutorError):
+        return error
+    if isinstance(error, StoreError):
+        return HistoryError("E_HISTORY", str(error), hint=error.hint)
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        said = "the disk is full: make room and go on" if full else error.strerror or type(error).__name__
+        return FileSystemError("E_DISK_FULL" if full else "E_FS", said)
+    context.log.error("build.stage_failed", exc_info=error)
+    return PhaseExecutorError("E_INTERNAL", one_line(f"{type(error).__name__}: {error}")[:300])
+
+
+def load(text: str | None) -> Any:
+    """The value of a JSON column."""
+    return None if text is None else orjson.loads(text)
+
+
+def dump(value: Any) -> str:
+    """A value for a JSON column."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

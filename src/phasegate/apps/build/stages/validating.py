@@ -1,0 +1,162 @@
+"""Validate what the model proposes, on what the files would be, before anything is written; and say how risky it is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from phasegate import Context, Outcome
+from phasegate.apps.build import deliverables, risk
+from phasegate.apps.build.applying import staging
+from phasegate.apps.build.errors import PhaseExecutorError
+from phasegate.apps.build.flow import DONE, NOOP, RISKY
+from phasegate.apps.build.paths.names import normalise
+from phasegate.apps.build.paths.root import Root
+from phasegate.apps.build.schema import Answer, Change, FileFacts, PhaseSpec, Planned, digest
+from phasegate.apps.build.stages.common import Stage, unfit
+from phasegate.apps.build.validation import world
+from phasegate.apps.build.validation.public_names import removed_names
+from phasegate.apps.build.validation.structure import check_changes, check_scope
+from phasegate.apps.build.workshop import Workshop
+
+#: Characters of a difference that are kept; whoever wants all of it looks at the change itself.
+MOST_DIFF = 200_000
+
+
+@dataclass(frozen=True)
+class Validate(Stage):
+    """Gives the changes that would be made, their sha256, the risk, and the difference as people read it."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``; ``risky`` when a person has to approve; ``noop`` when nothing would change; ``unfit`` with every problem."""
+        shop, spec, protection = self.shop(context), self.spec(context), self.protection(context)
+        answer = Answer.from_told(self.given(context, "parse")["answer"])
+        warnings = list(answer.warnings)
+        proposed = [change.told() for change in answer.changes]
+        errors: list[PhaseExecutorError] = list(check_changes(proposed, protection, shop.root, shop.policy))
+        if errors:
+            return unfit(errors, warnings=warnings)
+        # Checked above; reading them again gives the one spelling of each path.
+        changes = [Change(normalise(c.path), c.mode, c.content) for c in answer.changes]
+        errors += check_scope(changes, spec, shop.root.folds)
+        seen = _seen(self.given(context, "ask"), shop.root, changes)
+        resolved, found = world.resolve(changes, seen, shop.root, spec, shop.policy)
+        errors += found.errors
+        delivered = deliverables.check(spec, resolved, shop.root, answer)
+        errors += delivered.errors
+        warnings += [*found.warnings, *delivered.warnings]
+        if errors:
+            return unfit(errors, warnings=warnings, delivered=_delivered(spec, resolved, shop.root))
+        facts = {path: each for path, (each, _) in seen.items()}
+        planned = staging.plan(resolved, facts, shop.policy)
+        if not planned:
+            warnings += ["no_effective_change: everything is on disk already as the model wants it"] if changes else []
+            return Outcome(NOOP, {"changes": [], "summary": answer.summary, "warnings": warnings})
+        return self._weighed(context, spec, planned, resolved, answer, warnings, found)
+
+    def _weighed(
+        self, context: Context, spec: PhaseSpec, planned: Sequence[Planned], resolved: Sequence[Change],
+        answer: Answer, warnings: list[str], found: Any,
+    ) -> Outcome:  # fmt: skip
+        shop, past = self.shop(context), self.past(context)
+        originals = {each.path: text_of(shop.root, each.before) for each in planned}
+        last = past.used + 1 >= self.given(context, "check")["attempts"]
+        weighed = risk.assess(
+            planned,
+            originals,
+            spec,
+            last_of=last and past.used >= 2,
+            symbols_removed=_symbols_removed(planned, originals),
+        )
+        by_path = {change.path: change for change in resolved}
+        told = [by_path[each.path].told() for each in planned]
+        if weighed.level == "notify":
+            warnings.append(f"risk {weighed.score}: {', '.join(weighed.reasons)}")
+        return Outcome(
+            RISKY if weighed.level == "approve" else DONE,
+            {
+                "changes": told, "before": [asdict(each.before) for each in planned],
+                "declared": {change.path: change.mode for change in answer.changes},
+                "sha256": change_sha256(told, [each.before.sha256 for each in planned]),
+                "files": [_file(each, originals[each.path]) for each in planned],
+                "risk": {"score": weighed.score, "reasons": list(weighed.reasons), "level": weighed.level},
+                "diff": difference(planned, originals)[:MOST_DIFF], "summary": answer.summary, "warnings": warnings,
+                "requested_at": context.now().isoformat(),
+            },
+        )  # fmt: skip
+
+
+def change_sha256(changes: Sequence[Mapping[str, Any]], before: Sequence[str | None]) -> str:
+    """What an approval is bound to: every change, and what it changes."""
+    return digest({"changes": list(changes), "before": list(before)})
+
+
+def replanned(told: Mapping[str, Any], shop: Workshop) -> list[Planned]:
+    """The operations of a validated output, with their bytes."""
+    facts = {each["path"]: FileFacts(**each) for each in told["before"]}
+    changes = [Change(each["path"], each["mode"], each["new_content"]) for each in told["changes"]]
+    return staging.plan(changes, facts, shop.policy)
+
+
+def difference(planned: Sequence[Planned], originals: Mapping[str, str]) -> str:
+    """The changes as a unified diff, file by file."""
+    pieces = []
+    for each in planned:
+        before = originals[each.path].splitlines(keepends=True)
+        after = _after(each).splitlines(keepends=True)
+        old = "/dev/null" if each.op == "create" else f"a/{each.path}"
+        new = "/dev/null" if each.op == "delete" else f"b/{each.path}"
+        for line in difflib.unified_diff(before, after, old, new):
+            pieces.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
+    return "".join(pieces)
+
+
+def text_of(root: Root, facts: FileFacts) -> str:
+    """The text of a file as it is now; empty for none, and for one that is no text."""
+    if not facts.exists or facts.encoding == "binary":
+        return ""
+    return root.read(facts.path).decode(facts.encoding, "replace")
+
+
+def _after(planned: Planned) -> str:
+    if planned.data is None:
+        return ""
+    return planned.data.decode(planned.before.encoding if planned.before.exists else "utf-8", "replace")
+
+
+def _file(planned: Planned, original: str) -> dict[str, Any]:
+    added = removed = 0
+    for line in difflib.unified_diff(original.splitlines(), _after(planned).splitlines(), n=0):
+        added += line.startswith("+") and not line.startswith("+++")
+        removed += line.startswith("-") and not line.startswith("---")
+    return {
+        "path": planned.path, "mode": planned.op, "bytes_before": planned.before.size if planned.before.exists else None,
+        "bytes_after": None if planned.data is None else len(planned.data), "sha256_before": planned.before.sha256,
+        "sha256_after": planned.sha256_after, "lines_added": added, "lines_removed": removed,
+    }  # fmt: skip
+
+
+def _seen(asked: Mapping[str, Any], root: Root, changes: Sequence[Change]) -> dict[str, tuple[FileFacts, Any]]:
+    """What the model saw of each file, and of those it changes without having seen them what there is now."""
+    seen = {each["facts"]["path"]: (FileFacts(**each["facts"]), each["shown"]) for each in asked["seen"]}
+    for change in changes:
+        if change.path not in seen:
+            seen[change.path] = (root.facts(change.path), "omitted")
+    return seen
+
+
+def _delivered(spec: PhaseSpec, changes: Sequence[Change], root: Root) -> dict[str, bool]:
+    """Which deliverables the changes would leave there."""
+    written = {change.path for change in changes if change.mode != "delete"}
+    return {
+        each: any(path == each or (each.endswith("/") and path.startswith(each)) for path in written)
+        for each in spec.deliverables
+    }
+
+
+def _symbols_removed(planned: Sequence[Planned], originals: Mapping[str, str]) -> int:
+    return sum(
+        len(removed_names(each.path, originals[each.path], _after(each))[0]) for each in planned if each.op != "create"
+    )

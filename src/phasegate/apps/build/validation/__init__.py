@@ -1,0 +1,1 @@
+"""What must hold for a set of changes before a byte of it is written."""
