@@ -16,6 +16,7 @@ from phasegate.errors import UsageError
 APPLICATIONS = {
     "outreach": ("phasegate.apps.outreach.cli:app", "Take companies through the outreach phases."),
     "discovery": ("phasegate.apps.discovery.cli:app", "Turn inventory exports into clean assets, with people."),
+    "build": ("phasegate.apps.build.cli:app", "Have a language model change a repository, under protection."),
     "documents": ("phasegate.apps.documents.cli:app", "Produce documents with a language model and with people."),
 }
 

@@ -96,10 +96,18 @@ def moment(value: datetime | date) -> str:
 
 
 def write_json(value: Any) -> None:
-    """Write one JSON document to standard output."""
+    """Write one JSON document to standard output. What could control a terminal stands in it as an escape."""
     # Escapes instead of letters where the stream has no letters for them.
     narrow = not (sys.stdout.encoding or "").lower().startswith("utf")
-    _put(sys.stdout, json.dumps(plain(value), indent=2, ensure_ascii=narrow) + "\n")
+    _put(sys.stdout, _escaped(json.dumps(plain(value), indent=2, ensure_ascii=narrow)) + "\n")
+
+
+def _escaped(document: str) -> str:
+    """The document with every character that is not printable written out: such ones stand in its texts only, where JSON lets
+    them be as they are, all but the first 32."""
+    if document.replace("\n", "").isprintable():
+        return document
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in document)
 
 
 # --- for people -----------------------------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from phasegate import database as databases
 from phasegate.cli import output
@@ -132,12 +133,46 @@ def command(
     app.command(name, rich_help_panel=panel)(run)
 
 
+def application(about: str, *, tenant: bool = True, cls: type[TyperGroup] | None = None) -> typer.Typer:
+    """The command line of an application, which takes the global options before its commands, too.
+
+    ``about`` is what its help says. Without ``tenant`` it has an option of its own for whose data it works on.
+    """
+    app = typer.Typer(
+        cls=cls, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, no_args_is_help=True
+    )  # fmt: skip
+    options = {name: each for name, each in GLOBAL.items() if tenant or name != "tenant"}
+
+    def everywhere(ctx: typer.Context, **given: Any) -> None:
+        session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+        ctx.obj = session.with_options(**given)
+        prepare_logs(ctx.obj)
+
+    everywhere.__doc__, everywhere.__annotations__ = about, {}
+    everywhere.__signature__ = inspect.Signature([_CONTEXT, *_options(options)])  # type: ignore[attr-defined]
+    app.callback(no_args_is_help=True)(everywhere)
+    return app
+
+
+def add(app: typer.Typer, commands: Mapping[str, Sequence[Callable[..., None]]]) -> None:
+    """Add commands by the panel of the help in which they stand."""
+    for panel, functions in commands.items():
+        for function in functions:
+            command(app, function, panel=panel)
+
+
+_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+
+
+def _options(options: Mapping[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(n, keyword, annotation=a, default=d) for n, (a, d) in options.items()]
+
+
 def _parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    shared = [inspect.Parameter(n, keyword, annotation=a, default=d) for n, (a, d) in GLOBAL.items()]
-    return [context, *(each.replace(kind=keyword) for each in own), *shared]
+    return [_CONTEXT, *(each.replace(kind=keyword) for each in own), *_options(GLOBAL)]
 
 
 def prepare_logs(session: Session) -> None:

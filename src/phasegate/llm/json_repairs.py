@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Callable, Iterator
 
-_STRING = r'"(?:[^"\\]++|\\.)*+"'
+# One that nobody closes reaches to the end, so that its quotes are not looked at again.
+_STRING = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _CONTROL = re.compile(r"\\.|[\x00-\x1f]", re.DOTALL)
 _ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')

@@ -24,7 +24,7 @@ Problem = Literal["syntax", "duplicate", "constant", "number", "depth", "size", 
 #: What may stand around a JSON value, and a byte order mark.
 SPACE = " \t\r\n\ufeff"
 _TOKEN = re.compile(
-    r'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|-?Infinity|NaN|-?\d[\d.eE+-]*+',
+    r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\]{}]|-?Infinity|NaN|-?\d[\d.eE+-]*+',
     re.DOTALL,
 )
 _COLON = re.compile(r"[ \t\r\n]*+:")

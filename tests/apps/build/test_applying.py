@@ -279,7 +279,7 @@ def test_whatever_call_is_interrupted_everything_is_as_it_was(world: World) -> N
 
 def test_a_disk_that_fails_for_good_is_told_and_recovered_from_later(world: World) -> None:
     before, told, messages = world.tree(), Counter[str](), list[str]()
-    for at in range(1, 60, 2):
+    for at in range(1, 60, 4):
         transaction = world.begin(*world.three(), id=f"t{at}")
         try:
             with failing(at, lambda: OSError(errno.EROFS, "read-only"), for_good=True):
@@ -295,7 +295,7 @@ def test_a_disk_that_fails_for_good_is_told_and_recovered_from_later(world: Worl
 
 def test_a_beginning_that_fails_leaves_nothing(world: World) -> None:
     before, planned, messages = world.tree(), world.three(), list[str]()
-    for at in range(1, 40):
+    for at in range(1, 40, 2):
         try:
             with failing(at, lambda: OSError(errno.EDQUOT, "quota")):
                 transaction = world.begin(*planned)
@@ -304,7 +304,7 @@ def test_a_beginning_that_fails_leaves_nothing(world: World) -> None:
         else:
             transaction.rollback()
         assert (world.tree(), world.left()) == (before, [])
-    assert len(messages) > 20
+    assert len(messages) > 10
     assert all("make room within the quota" in message for message in messages)
 
 

@@ -25,15 +25,25 @@ from phasegate.apps.build.risk import Risk
 from phasegate.apps.build.schema import FileFacts, Planned
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
-PLANNED = [Planned("a.py", "modify", FileFacts("a.py", "1" * 64), b"x = 1\n", 0o644), Planned("b.py", "delete", FileFacts("b.py", "2" * 64))]
+PLANNED = [
+    Planned("a.py", "modify", FileFacts("a.py", "1" * 64), b"x = 1\n", 0o644),
+    Planned("b.py", "delete", FileFacts("b.py", "2" * 64)),
+]
 HERE = {"run_id": "run", "phase_id": "one", "attempt": 2}
 
 
 def request() -> ApprovalRequest:
     return request_for(
-        PLANNED, {"b.py": "x\n"}, Risk(70, ("why",), "approve"), request_id="r1", run_id="run", phase_id="one", attempt=2, now=NOW,
+        PLANNED,
+        {"b.py": "x\n"},
+        Risk(70, ("why",), "approve"),
+        request_id="r1",
+        run_id="run",
+        phase_id="one",
+        attempt=2,
+        now=NOW,
         policy=Policy(),
-    )  # fmt: skip
+    )
 
 
 class Scripted:
@@ -65,7 +75,9 @@ def test_the_providers_answer_is_the_decision(answer: str) -> None:
     assert (decision.answer, decision.decided_by, provider.asked) == (answer, "Scripted", ["r1"])
 
 
-@pytest.mark.parametrize("answer", [True, None, "yes", "APPROVED", "", 1, ["approved"], RuntimeError("broken"), KeyError("x")], ids=range(9))
+@pytest.mark.parametrize(
+    "answer", [True, None, "yes", "APPROVED", "", 1, ["approved"], RuntimeError("broken"), KeyError("x")], ids=range(9)
+)
 def test_an_exception_and_an_answer_that_is_none_are_rejections(answer: Any) -> None:
     decision = ask(Scripted(answer), request(), NOW)
     assert decision.answer == "rejected"
@@ -150,6 +162,9 @@ def test_the_policy_approves_only_where_it_was_told_to_and_never_in_production()
     assert by_policy(PLANNED, Risk(), policy, {}) is None
 
 
-@pytest.mark.parametrize(("environment", "expected"), [({}, False), ({"ENV": "prod"}, True), ({"STAGE": "live"}, True), ({"HOME": "prod"}, False)])
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, False), ({"ENV": "prod"}, True), ({"STAGE": "live"}, True), ({"HOME": "prod"}, False)],
+)
 def test_production_is_known_by_its_variables(environment: dict[str, str], expected: bool) -> None:
     assert is_production(environment) is expected

@@ -25,8 +25,18 @@ GONE = Report("unknown", None, missing="x is not installed")
 
 
 @pytest.mark.parametrize(
-    ("count", "expected"), [(0, "none"), (1, "low"), (2, "medium"), (4, "medium"), (5, "high"), (9, "high"), (10, "critical"), (99, "critical")]
-)  # fmt: skip
+    ("count", "expected"),
+    [
+        (0, "none"),
+        (1, "low"),
+        (2, "medium"),
+        (4, "medium"),
+        (5, "high"),
+        (9, "high"),
+        (10, "critical"),
+        (99, "critical"),
+    ],
+)
 def test_severity_goes_by_the_number_of_newly_failing_tests(count: int, expected: str) -> None:
     assert severity(count) == expected
     failing = tuple(f"t{n:03}" for n in range(count))
@@ -86,15 +96,36 @@ def test_fewer_tests_are_worth_a_word() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "status"),
     [
-        (GREEN, GREEN, "pass"), (GREEN, RED, "fail"), (RED, RED, "pass"), (RED, GREEN, "pass"), (None, RED, "fail"), (None, GREEN, "pass"),
-        (GREEN, SLOW, "fail"), (SLOW, SLOW, "pass"), (SLOW, RED, "pass"), (RED, SLOW, "fail"), (None, SLOW, "fail"),
-        (GREEN, GONE, "fail"), (RED, GONE, "fail"), (GONE, GONE, "skip"), (None, GONE, "skip"), (GONE, RED, "fail"), (GONE, GREEN, "pass"),
-        (pytest_of("a"), RED, "fail"), (pytest_of(), RED, "fail"), (RED, pytest_of("a"), "warn"), (GREEN, pytest_of("a"), "fail"),
-        (pytest_of("a"), SLOW, "fail"), (SLOW, pytest_of("a"), "warn"), (RED, pytest_of(collection=("a",)), "pass"),
+        (GREEN, GREEN, "pass"),
+        (GREEN, RED, "fail"),
+        (RED, RED, "pass"),
+        (RED, GREEN, "pass"),
+        (None, RED, "fail"),
+        (None, GREEN, "pass"),
+        (GREEN, SLOW, "fail"),
+        (SLOW, SLOW, "pass"),
+        (SLOW, RED, "pass"),
+        (RED, SLOW, "fail"),
+        (None, SLOW, "fail"),
+        (GREEN, GONE, "fail"),
+        (RED, GONE, "fail"),
+        (GONE, GONE, "skip"),
+        (None, GONE, "skip"),
+        (GONE, RED, "fail"),
+        (GONE, GREEN, "pass"),
+        (pytest_of("a"), RED, "fail"),
+        (pytest_of(), RED, "fail"),
+        (RED, pytest_of("a"), "warn"),
+        (GREEN, pytest_of("a"), "fail"),
+        (pytest_of("a"), SLOW, "fail"),
+        (SLOW, pytest_of("a"), "warn"),
+        (RED, pytest_of(collection=("a",)), "pass"),
     ],
     ids=range(24),
-)  # fmt: skip
-def test_of_a_runner_that_names_nothing_only_the_exit_code_counts(before: Report | None, after: Report, status: str) -> None:
+)
+def test_of_a_runner_that_names_nothing_only_the_exit_code_counts(
+    before: Report | None, after: Report, status: str
+) -> None:
     assert judge(compare(before, after)).status == status
 
 
@@ -113,7 +144,9 @@ NAMES = st.sets(st.sampled_from("abcdefghijklmno"), max_size=15)
 
 @given(NAMES, NAMES, NAMES)
 @settings(max_examples=100)
-def test_verdicts_are_sorted_and_only_about_what_is_new_and_lasting(old: set[str], new: set[str], again: set[str]) -> None:
+def test_verdicts_are_sorted_and_only_about_what_is_new_and_lasting(
+    old: set[str], new: set[str], again: set[str]
+) -> None:
     before = pytest_of(*old)
     first, second = compare(before, pytest_of(*new)), compare(before, pytest_of(*again))
     verdict = judge(first, second)

@@ -20,7 +20,13 @@ def python(code: str, cwd: Path, *words: str, timeout: float = 30.0, policy: Pol
 
 def test_exit_code_and_both_streams_are_kept(tmp_path: Path) -> None:
     result = python("import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(3)", tmp_path)
-    assert (result.exit, result.output, result.ok, result.timed_out, result.missing) == (3, "out\nerr\n", False, False, None)
+    assert (result.exit, result.output, result.ok, result.timed_out, result.missing) == (
+        3,
+        "out\nerr\n",
+        False,
+        False,
+        None,
+    )
     assert python("", tmp_path).ok
 
 
@@ -36,13 +42,25 @@ def test_it_runs_in_the_folder_without_input(tmp_path: Path) -> None:
     assert result.output.split()[-2:] == [str(tmp_path.resolve()), "''"]
 
 
-FAMILY = """
+CHILD = """
 import subprocess, sys, time
-child = "import subprocess, sys, time; g = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); print(g.pid, flush=True); time.sleep(600)"
+grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(grandchild.pid, flush=True)
+time.sleep(600)
+"""
+FAMILY = """
+import subprocess, sys
 if sys.argv[1] == "stay":
-    subprocess.run([sys.executable, "-c", child])
-first = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE, text=True)
+    subprocess.run([sys.executable, "-c", sys.argv[2]])
+first = subprocess.Popen([sys.executable, "-c", sys.argv[2]], stdout=subprocess.PIPE, text=True)
 print(first.stdout.readline(), flush=True)
+"""
+#: pytest without what is installed beside it, which makes it slow to start.
+PYTEST = """
+import os, sys
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
@@ -57,9 +75,9 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
-@pytest.mark.parametrize(("how", "timeout"), [("stay", 3.0), ("leave", 30.0)])
+@pytest.mark.parametrize(("how", "timeout"), [("stay", 2.0), ("leave", 30.0)])
 def test_the_whole_family_is_gone_afterwards(tmp_path: Path, how: str, timeout: float) -> None:
-    result = python(FAMILY, tmp_path, how, timeout=timeout)
+    result = python(FAMILY, tmp_path, how, CHILD, timeout=timeout)
     assert result.timed_out == (how == "stay")
     assert (result.exit is None) == (how == "stay")
     grandchild = int(result.output.split()[0])
@@ -73,7 +91,7 @@ def test_a_child_that_keeps_the_stream_open_is_not_waited_for(tmp_path: Path) ->
 
 
 def test_a_command_that_closes_its_streams_is_still_limited(tmp_path: Path) -> None:
-    result = python("import os, time; os.close(1); os.close(2); time.sleep(600)", tmp_path, timeout=1.0)
+    result = python("import os, time; os.close(1); os.close(2); time.sleep(600)", tmp_path, timeout=0.5)
     assert result.timed_out
 
 
@@ -118,14 +136,33 @@ def test_a_program_of_the_repository_needs_its_path(tmp_path: Path, monkeypatch:
 
 def test_the_environment_has_what_programs_need_and_no_secrets(tmp_path: Path) -> None:
     given = {
-        "PATH": "/usr/bin:.:bin:/bin", "HOME": "/home/x", "LANG": "C.UTF-8", "LC_ALL": "C", "VIRTUAL_ENV": "/v", "PYTHONPATH": "src",
-        "PYTHON_KEYRING": "x", "PYTHONTOKEN": "x", "OPENAI_API_KEY": "sk-x", "AWS_PROFILE": "p", "EDITOR": "vi", "LD_PRELOAD": "x",
-        "PYTHONURL": "https://user:password=abcdefgh12345678@example.org", "GIT_DIR": "/elsewhere",
-    }  # fmt: skip
+        "PATH": "/usr/bin:.:bin:/bin",
+        "HOME": "/home/x",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C",
+        "VIRTUAL_ENV": "/v",
+        "PYTHONPATH": "src",
+        "PYTHON_KEYRING": "x",
+        "PYTHONTOKEN": "x",
+        "OPENAI_API_KEY": "sk-x",
+        "AWS_PROFILE": "p",
+        "EDITOR": "vi",
+        "LD_PRELOAD": "x",
+        "PYTHONURL": "https://user:password=abcdefgh12345678@example.org",
+        "GIT_DIR": "/elsewhere",
+    }
     made = reduced_environment(given, str(tmp_path))
     assert made["PATH"] == "/usr/bin:/bin"
     assert {"HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "PYTHONPATH"} <= made.keys()
-    assert not made.keys() & {"PYTHON_KEYRING", "PYTHONTOKEN", "OPENAI_API_KEY", "AWS_PROFILE", "EDITOR", "LD_PRELOAD", "GIT_DIR"}
+    assert not made.keys() & {
+        "PYTHON_KEYRING",
+        "PYTHONTOKEN",
+        "OPENAI_API_KEY",
+        "AWS_PROFILE",
+        "EDITOR",
+        "LD_PRELOAD",
+        "GIT_DIR",
+    }
     assert "password" not in " ".join(made.values())
     assert made["PYTHONDONTWRITEBYTECODE"] == "1"
 
@@ -140,7 +177,7 @@ def test_a_test_run_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("from mod import one\ndef test_one(): assert one() == 2\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -r N --strict-config\n")
     before = sorted(p.name for p in tmp_path.rglob("*"))
-    result = run(Command((sys.executable, "-m", "pytest", "-q", "--lf")), tmp_path)
+    result = python(PYTEST, tmp_path, "-q", "--lf")
     assert result.exit == 1
     assert "FAILED test_it.py::test_one" in result.output
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
@@ -162,12 +199,41 @@ def test_a_command_is_words(given: object, argv: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        "", "  ", [], [""], ["  ", "x"], None, 3, {"a": 1}, ["x", 3], b"x", ["a\0b"], "pytest; rm -rf x", "pytest && x", "a | b", "a > b",
-        "a < b", "a $(b)", "a `b`", "a $HOME", "a &", "a\nb", "rm *", "ls ?", "a {b,c}", "a ~", "a # b", "a !b", "a \\b", "it's", "X=1 pytest",
-        "pytest 'a;b'", "pytest tests/a.py::test[x]",
+        "",
+        "  ",
+        [],
+        [""],
+        ["  ", "x"],
+        None,
+        3,
+        {"a": 1},
+        ["x", 3],
+        b"x",
+        ["a\0b"],
+        "pytest; rm -rf x",
+        "pytest && x",
+        "a | b",
+        "a > b",
+        "a < b",
+        "a $(b)",
+        "a `b`",
+        "a $HOME",
+        "a &",
+        "a\nb",
+        "rm *",
+        "ls ?",
+        "a {b,c}",
+        "a ~",
+        "a # b",
+        "a !b",
+        "a \\b",
+        "it's",
+        "X=1 pytest",
+        "pytest 'a;b'",
+        "pytest tests/a.py::test[x]",
     ],
     ids=range(32),
-)  # fmt: skip
+)
 def test_what_is_no_command_or_needs_a_shell_is_refused(given: object) -> None:
     with pytest.raises(SpecError) as raised:
         parse_command(given)

@@ -63,7 +63,15 @@ def test_remarks_are_taken_from_the_end_of_a_path_and_nothing_from_its_front(raw
 
 @pytest.mark.parametrize(
     "raw",
-    ["Logging configuration", "Login page with tests", "Support Python 3.11", "Update README.md", "a.py, b.py", "N/A", "Add x/y"],
+    [
+        "Logging configuration",
+        "Login page with tests",
+        "Support Python 3.11",
+        "Update README.md",
+        "a.py, b.py",
+        "N/A",
+        "Add x/y",
+    ],
 )
 def test_prose_is_no_path_and_stays_as_it_is(raw: str) -> None:
     assert clean(raw) == (None, raw)
@@ -83,7 +91,10 @@ def test_any_text_is_a_path_or_prose_and_a_clean_path_stays(raw: str) -> None:
         assert not raw.strip(" \t\r\n`'\"") or not raw.strip() or not clean(raw.strip())[0]
 
 
-@given(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=1, max_size=4), st.sampled_from(["py", "md", "json"]))
+@given(
+    st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=1, max_size=4),
+    st.sampled_from(["py", "md", "json"]),
+)
 @settings(max_examples=100)
 def test_a_plain_path_is_always_itself(parts: list[str], ending: str) -> None:
     path = f"{'/'.join(parts)}.{ending}"
@@ -228,7 +239,9 @@ def test_a_criterion_whose_tool_is_missing_is_not_met(root: Root) -> None:
 
 
 def test_criteria_in_words_are_counted_and_never_claimed(root: Root) -> None:
-    spec = spec_of(acceptance_criteria=("Works", "Is quick"), checks=({"check": "not_contains", "path": "a", "text": "x"},))
+    spec = spec_of(
+        acceptance_criteria=("Works", "Is quick"), checks=({"check": "not_contains", "path": "a", "text": "x"},)
+    )
     found = check_criteria(spec, root, lambda command: run(command, root.path))
     assert found.errors == ()
     assert found.warnings == ("2 of 3 acceptance criteria were not machine-checked",)

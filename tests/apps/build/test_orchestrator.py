@@ -149,4 +149,4 @@ def test_whatever_an_executor_returns_is_a_result(returned: Any) -> None:
     assert result["total_phases"] == 3
     assert len(result["phase_results"]) == 3
     assert all(each["errors"] or each["success"] for each in result["phase_results"])
-    assert result["phase_results"][1]["error_details"][0]["code"] == "E_SPEC_NOT_MAPPING"
+    assert result["phase_results"][1]["error_details"][0]["code"] == "E_SPEC_TYPE"

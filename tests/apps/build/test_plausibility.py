@@ -90,11 +90,25 @@ PLACEHOLDERS = [
     ("a.py", "# The rest of the file remains the same."), ("a.txt", "\u2026 rest of the document \u2026"),
 ]  # fmt: skip
 MEANT = [
-    ("a.py", "..."), ("a.py", "def f() -> None: ..."), ("a.py", "# The value is unchanged when x is"), ("a.py", "# The rest of the file"),
-    ("a.py", "# the same as before the call"), ("a.py", "# other tests are in x"), ("a.py", "print('# ...')"), ("a.py", "# TODO: the rest"),
-    ("a.md", "## Unchanged"), ("a.md", "* unchanged"), ("a.md", "... the rest is history"), ("a.md", "# ..."), ("a.md", "..."),
-    ("a.js", "// ...rest parameters"), ("a.js", "f(...rest)"), ("a.py", "unchanged = True"), ("a.csv", "unchanged"), ("a.py", ""),
-]  # fmt: skip
+    ("a.py", "..."),
+    ("a.py", "def f() -> None: ..."),
+    ("a.py", "# The value is unchanged when x is"),
+    ("a.py", "# The rest of the file"),
+    ("a.py", "# the same as before the call"),
+    ("a.py", "# other tests are in x"),
+    ("a.py", "print('# ...')"),
+    ("a.py", "# TODO: the rest"),
+    ("a.md", "## Unchanged"),
+    ("a.md", "* unchanged"),
+    ("a.md", "... the rest is history"),
+    ("a.md", "# ..."),
+    ("a.md", "..."),
+    ("a.js", "// ...rest parameters"),
+    ("a.js", "f(...rest)"),
+    ("a.py", "unchanged = True"),
+    ("a.csv", "unchanged"),
+    ("a.py", ""),
+]
 
 
 @pytest.mark.parametrize(("path", "line"), PLACEHOLDERS, ids=range(len(PLACEHOLDERS)))
@@ -118,7 +132,12 @@ def test_the_marks_of_a_merge_count_as_a_triple_in_their_order() -> None:
     conflict = "a\n<<<<<<< mine\nb\n=======\nc\n>>>>>>> theirs\n"
     assert codes(look("a.txt", None, conflict)) == ["E_CONFLICT_MARKERS"]
     assert codes(look("a.txt", None, conflict.replace("=======", "||||||| base\nx\n======="))) == ["E_CONFLICT_MARKERS"]
-    for fine in ("Title\n=======\n", "<<<<<<< a\n>>>>>>> b\n", "=======\n>>>>>>> b\n<<<<<<< a\n", " <<<<<<< a\n=======\n>>>>>>> b\n"):
+    for fine in (
+        "Title\n=======\n",
+        "<<<<<<< a\n>>>>>>> b\n",
+        "=======\n>>>>>>> b\n<<<<<<< a\n",
+        " <<<<<<< a\n=======\n>>>>>>> b\n",
+    ):
         assert not plausibility.has_conflict_markers(fine)
     assert not plausibility.has_conflict_markers("<<<<<<<<< a\n=======\n>>>>>>> b\n")
 

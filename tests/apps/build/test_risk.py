@@ -56,17 +56,44 @@ def test_many_files_count(count: int, points: int) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "Makefile", "pyproject.toml", "setup.py", "web/package.json", "requirements-dev.txt", "poetry.lock", ".github/workflows/ci.yml",
-        ".gitlab-ci.yml", "Jenkinsfile", "app/migrations/0001_first.py", "db/schema.sql", "src/auth/login.py", "src/user_permissions.py",
-        "src/OAuthClient.ts", "Dockerfile", "docker-compose.yml", "deploy/run.sh", "infra/main.tf", "k8s/app.yaml", "go.mod",
+        "Makefile",
+        "pyproject.toml",
+        "setup.py",
+        "web/package.json",
+        "requirements-dev.txt",
+        "poetry.lock",
+        ".github/workflows/ci.yml",
+        ".gitlab-ci.yml",
+        "Jenkinsfile",
+        "app/migrations/0001_first.py",
+        "db/schema.sql",
+        "src/auth/login.py",
+        "src/user_permissions.py",
+        "src/OAuthClient.ts",
+        "Dockerfile",
+        "docker-compose.yml",
+        "deploy/run.sh",
+        "infra/main.tf",
+        "k8s/app.yaml",
+        "go.mod",
     ],
-)  # fmt: skip
+)
 def test_delicate_files_are_known_by_their_names(path: str) -> None:
     assert is_delicate(path)
     assert score(modified(path), created("tests/test_x.py")) == 30
 
 
-@pytest.mark.parametrize("path", ["src/author.py", "docs/auth_api.md", "tests/test_auth.py", "src/a.py", "makefile_notes.txt", "src/authors/list.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/author.py",
+        "docs/auth_api.md",
+        "tests/test_auth.py",
+        "src/a.py",
+        "makefile_notes.txt",
+        "src/authors/list.py",
+    ],
+)
 def test_other_files_are_not_delicate(path: str) -> None:
     assert not is_delicate(path)
 
@@ -88,7 +115,10 @@ def test_a_very_risky_change_comes_to_an_approval() -> None:
     assert len(risk.reasons) == 5
 
 
-@pytest.mark.parametrize(("score", "expected"), [(0, "proceed"), (29, "proceed"), (30, "notify"), (59, "notify"), (60, "approve"), (100, "approve")])
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [(0, "proceed"), (29, "proceed"), (30, "notify"), (59, "notify"), (60, "approve"), (100, "approve")],
+)
 def test_the_limits_belong_to_the_stricter_side(score: int, expected: str) -> None:
     assert level(score, Policy()) == expected
     assert level(score, Policy(notify_from_risk=0, approval_from_risk=0)) == "approve"
@@ -131,13 +161,24 @@ def test_only_short_change_sets_pass_by_themselves() -> None:
 @pytest.mark.parametrize(
     "planned",
     [
-        created("src/a.py"), created("tests/helper.py"), created("tests/test_a.txt"), created("docs/a.txt"), created("a.md"),
-        created("tests/models/test_a.py"), created("docs/config/a.md"), created("tests/.env/test_a.py"), created("docs/.git/a.md"),
-        created("docs/.github/a.md"), modified("docs/a.md"), deleted("docs/a.md"), created("src/tests/test_a.py"),
-        created("tests/migrations/test_a.py"), Planned("docs/a.md", "create", FileFacts("docs/a.md", "0" * 64), b"x"),
+        created("src/a.py"),
+        created("tests/helper.py"),
+        created("tests/test_a.txt"),
+        created("docs/a.txt"),
+        created("a.md"),
+        created("tests/models/test_a.py"),
+        created("docs/config/a.md"),
+        created("tests/.env/test_a.py"),
+        created("docs/.git/a.md"),
+        created("docs/.github/a.md"),
+        modified("docs/a.md"),
+        deleted("docs/a.md"),
+        created("src/tests/test_a.py"),
+        created("tests/migrations/test_a.py"),
+        Planned("docs/a.md", "create", FileFacts("docs/a.md", "0" * 64), b"x"),
     ],
     ids=lambda each: f"{each.op} {each.path} {each.before.exists}",
-)  # fmt: skip
+)
 def test_nothing_but_new_tests_and_documents_passes_by_itself(planned: Planned) -> None:
     assert not auto_approvable([created("docs/fine.md"), planned], LOW, AUTOMATIC)
 

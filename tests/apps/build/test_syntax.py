@@ -9,22 +9,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegate.apps.build.policy import Policy
+from phasegate.apps.build.schema import Found
 from phasegate.apps.build.validation import syntax, yaml_scan
 
 POLICY = Policy()
 
 BAD = [
-    ("a.py", "def f(:\n"), ("a.py", "return 1\n"), ("a.py", "x = 1\n\ty = 2\n"), ("a.pyi", "class\n"), ("a.py", "x = '\\N{no}'\n"),
-    ("a.json", ""), ("a.json", "{'a': 1}"), ("a.json", '{"a": 1,}'), ("a.json", '{"a": NaN}'), ("a.json", '{"a": 1} x'),
-    ("a.json", "[" * 100_000), ("A.JSON", "{"), ("a.toml", "a = \n"), ("a.toml", "[x]\n[x]\n"), ("a.toml", "a = 1\na = 2\n"),
-    ("a.yaml", "a: [1, 2\nb: 3\n"), ("a.yml", 'a: "open\n'), ("a.yml", "\ta: 1\n"), ("a.yaml", "a:\n    b: 1\n  c: 2\n"),
-]  # fmt: skip
+    ("a.py", "def f(:\n"),
+    ("a.py", "return 1\n"),
+    ("a.py", "x = 1\n\ty = 2\n"),
+    ("a.pyi", "class\n"),
+    ("a.py", "x = '\\N{no}'\n"),
+    ("a.json", ""),
+    ("a.json", "{'a': 1}"),
+    ("a.json", '{"a": 1,}'),
+    ("a.json", '{"a": NaN}'),
+    ("a.json", '{"a": 1} x'),
+    ("a.json", "[" * 100_000),
+    ("A.JSON", "{"),
+    ("a.toml", "a = \n"),
+    ("a.toml", "[x]\n[x]\n"),
+    ("a.toml", "a = 1\na = 2\n"),
+    ("a.yaml", "a: [1, 2\nb: 3\n"),
+    ("a.yml", 'a: "open\n'),
+    ("a.yml", "\ta: 1\n"),
+    ("a.yaml", "a:\n    b: 1\n  c: 2\n"),
+]
 GOOD = [
-    ("a.py", ""), ("a.py", "x = 1\n"), ("a.py", "\ufeffx = 1\n"), ("a.py", "x = '\\d'\n"), ("a.json", "[]"), ("a.json", '\ufeff{"a": 1}\n'),
-    ("a.toml", "a = 1\n"), ("a.toml", 'a = "x"\r\n'), ("a.yaml", "a: 1\nb:\n  - x: 1\n    y: 2\n  - z\n"), ("a.yaml", ""),
-    ("a.yaml", "a: !Ref b\n---\nb: 'it''s'\n"), ("tsconfig.json", "{ // words\n}"), (".vscode/settings.json", "{ // words\n}"),
-    ("chart/templates/a.yaml", "{{- if .x }}\na: 1\n{{- end }}\n"), ("a.txt", "{"), ("a.js", "}"), ("noext", "("),
-]  # fmt: skip
+    ("a.py", ""),
+    ("a.py", "x = 1\n"),
+    ("a.py", "\ufeffx = 1\n"),
+    ("a.py", "x = '\\d'\n"),
+    ("a.json", "[]"),
+    ("a.json", '\ufeff{"a": 1}\n'),
+    ("a.toml", "a = 1\n"),
+    ("a.toml", 'a = "x"\r\n'),
+    ("a.yaml", "a: 1\nb:\n  - x: 1\n    y: 2\n  - z\n"),
+    ("a.yaml", ""),
+    ("a.yaml", "a: !Ref b\n---\nb: 'it''s'\n"),
+    ("tsconfig.json", "{ // words\n}"),
+    (".vscode/settings.json", "{ // words\n}"),
+    ("chart/templates/a.yaml", "{{- if .x }}\na: 1\n{{- end }}\n"),
+    ("a.txt", "{"),
+    ("a.js", "}"),
+    ("noext", "("),
+]
 
 
 @pytest.mark.parametrize(("path", "text"), BAD, ids=range(len(BAD)))
@@ -37,7 +66,7 @@ def test_what_cannot_be_read_is_an_error(path: str, text: str) -> None:
 
 @pytest.mark.parametrize(("path", "text"), GOOD, ids=range(len(GOOD)))
 def test_what_can_be_read_is_none(path: str, text: str) -> None:
-    assert syntax.check(path, text, POLICY) == syntax.Found()
+    assert syntax.check(path, text, POLICY) == Found()
 
 
 def test_it_is_a_warning_where_nobody_asks_for_it() -> None:
@@ -87,11 +116,20 @@ def test_without_a_library_the_commonest_mistakes_are_seen(
 @pytest.mark.parametrize(
     "text",
     [
-        "a: |\n  {[\"'\n  x: y: z\nb: 1\n", "a: >-\n  it's\n\n  more\n", "key: it's fine\n", "- a: 1\n  b: 2\n-   c: 3\n    d: 4\n",
-        "a: [1,\n  {b: 2}, 'c']\n", "# [\na: 1 # {\n", "a:\n  b:\n    c: 1\n  d: 2\ne: 3\n", "a: \"x\\\"y\"\n", "run: |\n    if [ x ]; then\n",
-        "a: http://x/y\nb: a#b\n", "- - a\n  - b\n- c\n", "list:\n- a: 1\n  b: 2\n- a: 3\nother: 1\n",
+        "a: |\n  {[\"'\n  x: y: z\nb: 1\n",
+        "a: >-\n  it's\n\n  more\n",
+        "key: it's fine\n",
+        "- a: 1\n  b: 2\n-   c: 3\n    d: 4\n",
+        "a: [1,\n  {b: 2}, 'c']\n",
+        "# [\na: 1 # {\n",
+        "a:\n  b:\n    c: 1\n  d: 2\ne: 3\n",
+        'a: "x\\"y"\n',
+        "run: |\n    if [ x ]; then\n",
+        "a: http://x/y\nb: a#b\n",
+        "- - a\n  - b\n- c\n",
+        "list:\n- a: 1\n  b: 2\n- a: 3\nother: 1\n",
     ],
     ids=range(12),
-)  # fmt: skip
+)
 def test_without_a_library_ordinary_files_pass(text: str) -> None:
     assert yaml_scan.problem(text) is None

@@ -108,7 +108,10 @@ def test_deleting_needs_a_file_and_the_permission(root: Root) -> None:
 
 
 def test_a_file_that_somebody_edited_meanwhile_is_left_alone(root: Root) -> None:
-    seen: dict[str, tuple[FileFacts, Shown]] = {"a.py": (root.facts("a.py"), "full"), "b.py": (root.facts("b.py"), "name")}
+    seen: dict[str, tuple[FileFacts, Shown]] = {
+        "a.py": (root.facts("a.py"), "full"),
+        "b.py": (root.facts("b.py"), "name"),
+    }
     (root.path / "a.py").write_text("mine = 1\n")
     (root.path / "b.py").write_text("mine = 2\n")
     for change in (Change("a.py", "modify", NEW), Change("a.py", "delete"), Change("b.py", "create", NEW)):
@@ -125,12 +128,19 @@ def test_the_result_is_judged_and_not_the_declared_mode(root: Root) -> None:
     broken = Change("a.py", "create", "one = (\ntwo = 2\n")
     assert look(root, broken, shown="full")[1] == ["E_SYNTAX"]
     assert look(root, Change("b.json", "create", "{"))[1] == ["E_SYNTAX"]
-    assert look(root, Change("a.py", "modify", "one = 1\ntwo = 2\n# ... rest of file ...\n"), shown="full")[1] == ["E_PLACEHOLDER"]
+    assert look(root, Change("a.py", "modify", "one = 1\ntwo = 2\n# ... rest of file ...\n"), shown="full")[1] == [
+        "E_PLACEHOLDER"
+    ]
 
 
 def test_all_problems_are_told_in_the_order_of_the_changes(root: Root) -> None:
     (root.path / "d").mkdir()
-    changes = [Change("x.py", "delete"), Change("a.py", "modify", NEW), Change("y.py", "modify", NEW), Change("d", "create", "x")]
+    changes = [
+        Change("x.py", "delete"),
+        Change("a.py", "modify", NEW),
+        Change("y.py", "modify", NEW),
+        Change("d", "create", "x"),
+    ]
     left, codes, _ = look(root, *changes)
     assert left == []
     assert codes == ["E_DELETE_MISSING", "E_MODIFY_UNSEEN", "E_MODIFY_MISSING", "E_PATH_UNSAFE"]

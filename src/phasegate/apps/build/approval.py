@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from phasegate.apps.build.errors import ApprovalError, one_line
+from phasegate.apps.build.errors import one_line
 from phasegate.apps.build.policy import Policy
-from phasegate.apps.build.risk import Risk, auto_approvable, summary
-from phasegate.apps.build.schema import Planned, digest
+from phasegate.apps.build.risk import Risk, auto_approvable
+from phasegate.apps.build.schema import Planned
 
 Answer = Literal["approved", "rejected", "pending"]
 ANSWERS: tuple[Answer, ...] = ("approved", "rejected", "pending")
@@ -64,22 +64,6 @@ class Decision:
     comment: str = ""
 
 
-def change_digest(planned: Sequence[Planned]) -> str:
-    """The sha256 of exactly these operations on exactly these files, in their order."""
-    return digest([[each.path, each.op, each.before.sha256, each.sha256_after, each.mode] for each in planned])
-
-
-def request_for(
-    planned: Sequence[Planned], originals: Mapping[str, str], risk: Risk, *, request_id: str, run_id: str, phase_id: str,
-    attempt: int, now: datetime, policy: Policy,
-) -> ApprovalRequest:  # fmt: skip
-    """The request for a change set, valid from now for as long as the policy says."""
-    return ApprovalRequest(
-        request_id, run_id, phase_id, attempt, change_digest(planned), risk.score, risk.reasons, summary(planned, originals),
-        now, now + timedelta(seconds=policy.approval_timeout),
-    )  # fmt: skip
-
-
 def by_policy(
     planned: Sequence[Planned], risk: Risk, policy: Policy, environment: Mapping[str, str]
 ) -> Decision | None:
@@ -124,24 +108,3 @@ def wait(
             return decision
         left = (request.expires - now()).total_seconds()
         sleep(max(0.0, min(policy.approval_poll, left)))
-
-
-def refusal(decision: Decision) -> ApprovalError | None:
-    """The error of a decision that is no approval."""
-    if decision.answer == "approved":
-        return None
-    if decision.answer == "pending":
-        return ApprovalError("E_APPROVAL_PENDING", "nobody has decided yet", details=asdict(decision))
-    why = f": {decision.comment}" if decision.comment else ""
-    return ApprovalError("E_APPROVAL_REJECTED", f"rejected by {decision.decided_by}{why}", details=asdict(decision))
-
-
-def mismatch(
-    request: ApprovalRequest, planned: Sequence[Planned], *, run_id: str, phase_id: str, attempt: int
-) -> ApprovalError | None:  # fmt: skip
-    """Why an approval is not one of this change set in this attempt; None if it is. It is good for nothing else."""
-    if (request.run_id, request.phase_id, request.attempt) != (run_id, phase_id, attempt):
-        return ApprovalError("E_APPROVAL_MISMATCH", "the approval was given for another attempt")
-    if request.sha256 != change_digest(planned):
-        return ApprovalError("E_APPROVAL_MISMATCH", "the changes are not those that were approved")
-    return None

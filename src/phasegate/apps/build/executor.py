@@ -19,6 +19,7 @@ from typing import Any
 
 from phasegate import Engine, Registry, Run, RunStatus, Subject
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.applying.transaction import Recovered
 from phasegate.apps.build.approval import ApprovalProvider
 from phasegate.apps.build.deciding import Approvals
 from phasegate.apps.build.errors import (
@@ -31,7 +32,7 @@ from phasegate.apps.build.errors import (
 )
 from phasegate.apps.build.flow import MOST_PHASES, flow_of
 from phasegate.apps.build.health.context import Check
-from phasegate.apps.build.opening import open_engine
+from phasegate.apps.build.opening import SCHEMA_IS, open_engine
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plain import plain
 from phasegate.apps.build.policy import Policy
@@ -97,8 +98,11 @@ class PhaseExecutor:
             max_tokens=max_tokens, model=model, prices=prices, phase_token_cap=phase_token_cap,
             run_token_cap=run_token_cap, timeout_s=timeout_s, approval_provider=approval_provider, checks=tuple(checks),
             rules=tuple(rules), sleep=_awaitable(sleep), tiers=tuple(tiers), event_sink=event_sink, clock=clock,
+            schema_problem=self._schema_problem,
         )  # fmt: skip
         self._workshops.use(str(root.path), self.shop)
+        #: Paths that an interrupted run had changed, and that were put back when this executor was made.
+        self.restored: list[str] = []
         self._approvals = Approvals(self.engine, self.shop, _blocking(sleep))
         self._sweep()
 
@@ -146,7 +150,7 @@ class PhaseExecutor:
     def run_plan(
         self, phases: Sequence[Any], *, max_retries: int = 3, health_checks: bool = True, stop_on_failure: bool = True,
         context_files: Sequence[str] | None = None, protected_paths: Sequence[str] | None = None,
-        continues: str | None = None,
+        continues: str | None = None, about: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Execute phases one after another; the result is that of ``PhaseOrchestrator.run_phases``.
 
@@ -163,7 +167,7 @@ class PhaseExecutor:
             self._workshops.recover(self.shop)
             return self._go_on(
                 self._start(
-                    plan, max_retries, health_checks, stop_on_failure, context_files, protected_paths, continues
+                    plan, max_retries, health_checks, stop_on_failure, context_files, protected_paths, continues, about
                 )
             )
 
@@ -189,7 +193,7 @@ class PhaseExecutor:
         conflicts = [each.error for each in recovered if each.error is not None]
         if conflicts:
             raise conflicts[0]
-        return sorted({path for each in recovered if each.outcome == "rolled_back" for path in each.paths})
+        return _restored(recovered)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -208,6 +212,7 @@ class PhaseExecutor:
     def _start(
         self, plan: list[Any], max_retries: int, health_checks: bool, stop_on_failure: bool,
         context_files: Sequence[str] | None, protected_paths: Sequence[str] | None, continues: str | None,
+        about: Mapping[str, Any] | None,
     ) -> str:  # fmt: skip
         flow = flow_of(len(plan), STAGES, approval_timeout=self.policy.approval_timeout)
         given = {
@@ -215,6 +220,7 @@ class PhaseExecutor:
             "max_retries": max_retries, "health_checks": health_checks, "policy": asdict(self.policy),
             "context_files": None if context_files is None else list(context_files),
             "protected": None if protected_paths is None else list(protected_paths), "continues": continues,
+            "about": None if about is None else dict(about),
         }  # fmt: skip
         with _database_errors():
             run = self.engine.start(flow, subject_of(self.shop.root.path), input=given, key=self._new_id())
@@ -251,6 +257,10 @@ class PhaseExecutor:
             self.engine.cancel(run_id, reason="interrupted")
         self._workshops.recover(self.shop)
 
+    def _schema_problem(self) -> str | None:
+        found = {row["key"]: row["value"] for row in self.engine.read(q.META)}
+        return None if found == SCHEMA_IS else "the tables are of another version of phasegate"
+
     def _run(self, run_id: str) -> Run:
         return self.engine.get(run_id)
 
@@ -275,7 +285,7 @@ class PhaseExecutor:
             return phase_result(
                 phase_id=row["phase_id"], status="awaiting_approval", approval=request, token_usage=row["tokens_used"],
                 summary="The change waits for approval; nothing has been changed.",
-                errors=["Approval refused: a person has to approve the change first"],
+                errors=["Approval pending: a person has to approve the change first"],
             )  # fmt: skip
         run = self._run(row["run_id"])
         error = PhaseExecutorError("E_INTERNAL", run.reason or "the phase was not finished", category="fatal")
@@ -297,7 +307,7 @@ class PhaseExecutor:
                     with suppress(PhasegateError):
                         self.engine.pause(row["run_id"], reason="its process has ended")
             with suppress(LockError, RollbackError), self.shop.lock:
-                self._workshops.recover(self.shop)
+                self.restored += _restored(self._workshops.recover(self.shop))
 
 
 def subject_of(root: Path) -> Subject:
@@ -334,6 +344,10 @@ def _directory(given: Path | str) -> Path:
 def _absolute(given: Path | str, root: Path) -> Path:
     path = Path(given)
     return path if path.is_absolute() else root / path
+
+
+def _restored(recovered: Iterable[Recovered]) -> list[str]:
+    return sorted({path for each in recovered if each.outcome == "rolled_back" for path in each.paths})
 
 
 def _is_whole(value: object, *, least: int) -> bool:

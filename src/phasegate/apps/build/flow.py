@@ -101,8 +101,8 @@ def _own(number: int, before: str, stages: Stages, approval_timeout: float | Non
             "health", "Check the health", ("check", "context", "validate"), {"apply": DONE},
             redo={UNDONE: at["apply"]}, rounds=UNBOUNDED,
         ),
-        phase("accept", "Keep the changes", ("context", "apply"), {"health": DONE}),
-        phase("restore", "Put everything back", ("context", "apply"), {"health": UNFIT}),
+        phase("accept", "Keep the changes", ("check", "context", "apply"), {"health": DONE}),
+        phase("restore", "Put everything back", ("check", "context", "apply"), {"health": UNFIT}),
         phase(
             "verdict", "Decide what follows", OWN[:-1], redo={AGAIN: at["context"]}, rounds=UNBOUNDED,
         ),

@@ -10,7 +10,9 @@ from phasegate import Engine, Registry
 from phasegate.apps.build.projection import project
 from phasegate.apps.build.tables import SCHEMA
 
-#: What leads a database to the tables of ``tables.py``.
+#: What the table ``meta`` says when the tables are those of ``tables.py``.
+SCHEMA_IS = {"schema": "build", "version": "1"}
+#: What leads a database to them.
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -11,6 +11,7 @@ from phasegate.apps.build.tables import (
     file_changes,
     health_checks,
     llm_calls,
+    meta,
     phases,
     runs,
 )
@@ -146,6 +147,12 @@ CHANGES = (
     .order_by(phases.c.phase_index, attempts.c.attempt_index, file_changes.c.path)
 )
 CHECKS = sa.select(health_checks).where(health_checks.c.run_fk == _text("run")).order_by(health_checks.c.id)
+COST = (
+    sa.select(sa.func.sum(llm_calls.c.cost).label("cost"))
+    .join(attempts, attempts.c.attempt_id == llm_calls.c.attempt_fk)
+    .join(phases, phases.c.id == attempts.c.phase_fk)
+    .where(phases.c.run_id == _text("run"))
+)
 COSTS = (
     sa.select(phases.c.phase_id, llm_calls)
     .join(attempts, attempts.c.attempt_id == llm_calls.c.attempt_fk)
@@ -159,4 +166,5 @@ APPROVALS = (
     .join(phases, phases.c.id == attempts.c.phase_fk)
     .order_by(approvals.c.requested_at)
 )
+META = sa.select(meta)
 EVENTS = sa.select(events).where(events.c.run_fk == _text("run")).order_by(events.c.id)

@@ -45,6 +45,8 @@ class Workshop(Shop):
     checks: tuple[Check, ...] = ()
     rules: tuple[str, ...] = ()
     sleep: Callable[[float], Awaitable[object]] | None = None
+    #: What is wrong with the tables of the history, if anything is.
+    schema_problem: Callable[[], str | None] | None = None
     applier: Applier = field(init=False)
     lock: RepositoryLock = field(init=False)
     #: Held by whoever changes the tree, so that an interruption waits for that.

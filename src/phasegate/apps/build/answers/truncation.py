@@ -17,7 +17,7 @@ from phasegate.apps.build.answers.notes import Notes
 from phasegate.apps.build.answers.whole_files import read_entry
 from phasegate.apps.build.errors import TruncatedResponseError
 from phasegate.apps.build.policy import Policy
-from phasegate.apps.build.schema import Answer, Change, Format
+from phasegate.apps.build.schema import Change, Format
 from phasegate.llm.json_salvage import Salvage, salvage
 
 _PATH = re.compile(r'"(?:path|file_path)"\s*+:\s*+("(?:[^"\\]++|\\.)*+")')
@@ -45,16 +45,6 @@ def cut_lines(lines: Lines, cause: str, policy: Policy, originals: Mapping[str, 
     read = (read_operation(each, originals, Notes(), "lines") for each in lines.objects[1:])
     changes = [change for change in read if change is not None]
     return _error(cause, head, changes, _cut_path(lines.rest), total=total)
-
-
-def salvaged(error: TruncatedResponseError) -> Answer:
-    """What was complete in an answer that was cut, as an answer to go on from; it may be empty."""
-    told = error.details
-    changes = tuple(Change(c["path"], c["mode"], c["new_content"]) for c in told.get("salvaged", ()))
-    return Answer(
-        told.get("summary") or "", changes, already_satisfied=tuple(told.get("already_satisfied", ())),
-        warnings=("the answer was cut short; its complete entries were kept",), repair_method="salvage",
-    )  # fmt: skip
 
 
 def _entries(found: Salvage) -> Sequence[Any]:

@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from phasegate.apps.build.applying import journal as journals
 from phasegate.apps.build.applying.journal import Entry, Journal, State
 from phasegate.apps.build.applying.preparing import created_by, edited, prepare, removed_by
 from phasegate.apps.build.applying.refusals import refusals
 from phasegate.apps.build.applying.tree import Tree
-from phasegate.apps.build.applying.undoing import NEW, failed, save, touched, undo
+from phasegate.apps.build.applying.undoing import NEW, Failure, failed, save, settle, touched, undo
 from phasegate.apps.build.errors import FileSystemError, RollbackError
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.schema import Planned
@@ -113,15 +113,14 @@ class Transaction:
         with suppress(OSError):
             journals.write(self._journal, self._directory)
         failures = undo(self._tree, self._directory, self._journal)
-        if not failures:
-            self._end("undone")
-            return
-        saved = [place for place in (save(self._directory, failure) for failure in failures) if place]
-        # What was put back is the user's again: a later attempt has no say in it.
-        self._journal = replace(self._journal, entries=tuple(failure.entry for failure in failures))
-        with suppress(OSError):
-            journals.write(self._journal, self._directory)
-        raise failed(failures, saved, f"{TRANSACTIONS}/{self.id}")
+        if failures:
+            self._fail(failures)
+        try:
+            settle(self._tree, self._journal)
+        except FileSystemError as error:
+            cause = f"the files are as they were, but perhaps not yet on the disk: {error.cause}; recover again"
+            raise RollbackError("E_FS", cause) from error
+        self._end("undone")
 
     def finish(self) -> None:
         """Accept the changes for good: what is kept of the state before goes. Without effect the second time."""
@@ -135,6 +134,16 @@ class Transaction:
     def forget(self) -> None:
         """Leave all files as they are now and drop what is kept: a person has settled the conflict of a rollback."""
         self._end("undone")
+
+    def _fail(self, failures: list[Failure]) -> NoReturn:
+        with suppress(FileSystemError):
+            settle(self._tree, self._journal)
+        saved = [place for place in (save(self._directory, failure) for failure in failures) if place]
+        # What was put back is the user's again: a later attempt has no say in it.
+        self._journal = replace(self._journal, entries=tuple(failure.entry for failure in failures))
+        with suppress(OSError):
+            journals.write(self._journal, self._directory)
+        raise failed(failures, saved, f"{TRANSACTIONS}/{self.id}")
 
     def _apply(self) -> None:
         for entry in self._journal.entries:

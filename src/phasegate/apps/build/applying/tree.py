@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phasegate.apps.build.applying.journal import Entry, write_all
-from phasegate.apps.build.errors import ConcurrentEditError, PhaseExecutorError
+from phasegate.apps.build.errors import ConcurrentEditError, FileSystemError, UnsafePathError
 from phasegate.apps.build.paths.root import Root
 
 _CLOSE = getattr(os, "O_CLOEXEC", 0)
@@ -30,6 +30,8 @@ _CHUNK = 1 << 20
 _NOBODY = ".phasegate~"
 #: What systems say that have no hard links, or allow none of this file.
 _NO_LINKS = frozenset({errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EACCES})
+#: Why a directory stays: it is not empty, not there, something else by now, or something is mounted on it.
+_STAYS = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.EBUSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Tree:
                 return image
         except FileNotFoundError:
             return None
-        except PhaseExecutorError as error:
+        except FileSystemError as error:
             if error.details.get("errno") == "ENOENT":
                 return None
             raise
@@ -109,24 +111,28 @@ class Tree:
 
     def clear(self, entry: Entry) -> None:
         """Remove what was put beside a file and not moved."""
-        with suppress(FileNotFoundError, PhaseExecutorError), self.root.parent(entry.path) as (directory, name):
+        with suppress(FileNotFoundError), _where_it_is(), self.root.parent(entry.path) as (directory, name):
             os.unlink(self._beside(entry, name), dir_fd=directory)
 
     def remove_directory(self, path: str) -> None:
         """Remove a directory if nothing is in it; otherwise, or if it is not there, nothing happens."""
-        with suppress(OSError, PhaseExecutorError), self._inside(_above(path)) as (directory, prefix):
-            os.rmdir(prefix + path.rpartition("/")[2], dir_fd=directory)
+        try:
+            with _where_it_is(), self._inside(_above(path)) as (directory, prefix):
+                os.rmdir(prefix + path.rpartition("/")[2], dir_fd=directory)
+        except OSError as error:
+            if error.errno not in _STAYS:
+                raise
 
     def set_directory_mode(self, path: str, mode: int) -> None:
-        """Give a directory these permission bits, if it is there and ours."""
-        with suppress(OSError, PhaseExecutorError), self._inside(path) as (directory, prefix):
+        """Give a directory these permission bits, if it is there and no link."""
+        with _where_it_is(), self._inside(path) as (directory, prefix):
             os.chmod(prefix.rstrip("/") if directory is None else directory, mode)
 
     def sync(self, paths: Iterable[str]) -> None:
         """Wait until what happened in the directories of these files and directories is on the disk."""
         for path in sorted({_above(each) for each in paths}):
             # One that is not there any more has nothing to wait for but its own directory.
-            with suppress(PhaseExecutorError), self._inside(path) as (directory, _):
+            with _where_it_is(), self._inside(path) as (directory, _):
                 if directory is not None:
                     os.fsync(directory)
 
@@ -212,6 +218,18 @@ def _move(source: str, source_directory: int | None, name: str, directory: int |
             if _is_there(name, directory):
                 raise ConcurrentEditError("E_CONCURRENT_EDIT", "somebody else has just created it") from None
     os.replace(source, name, src_dir_fd=source_directory, dst_dir_fd=directory)
+
+
+@contextmanager
+def _where_it_is() -> Iterator[None]:
+    """Nothing is done in a directory that is not there, or is a link by now."""
+    try:
+        yield
+    except UnsafePathError:
+        pass
+    except FileSystemError as error:
+        if error.details.get("errno") != "ENOENT":
+            raise
 
 
 def _is_there(name: str, directory: int | None) -> bool:

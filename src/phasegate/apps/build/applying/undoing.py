@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from phasegate.apps.build.applying.journal import Entry, Journal
-from phasegate.apps.build.applying.refusals import refused
+from phasegate.apps.build.applying.refusals import refusals, refused
 from phasegate.apps.build.applying.tree import Tree, file_digest
 from phasegate.apps.build.errors import PhaseExecutorError, RollbackError
 
@@ -33,18 +34,23 @@ class _Conflict(Exception):
 
 
 def undo(tree: Tree, directory: Path, journal: Journal) -> list[Failure]:
-    """Take back all that the journal of this directory speaks of. What cannot be taken back is left as it is and told."""
+    """Take back all files that the journal of this directory speaks of. What cannot be taken back is left as it is and told."""
     entries: Iterable[Entry] = list(reversed(journal.entries))
     failures = [each for each in (_attempt(tree, directory, entry) for entry in entries) if each]
     if any(not failure.conflict for failure in failures):
         # What was taken back meanwhile may have made the room that was missing.
         failures = [each for each in (_attempt(tree, directory, failure.entry) for failure in failures) if each]
-    for path in reversed(journal.created):
-        tree.remove_directory(path)
-    for gone in journal.removed:
-        tree.set_directory_mode(gone.path, gone.mode)
-    tree.sync(touched(journal))
     return failures
+
+
+def settle(tree: Tree, journal: Journal) -> None:
+    """Once the files are taken back: the directories too, and all of it on the disk. Raises ``FileSystemError``."""
+    with refusals():
+        for path in reversed(journal.created):
+            tree.remove_directory(path)
+        for gone in journal.removed:
+            tree.set_directory_mode(gone.path, gone.mode)
+        tree.sync(touched(journal))
 
 
 def touched(journal: Journal) -> list[str]:
@@ -94,7 +100,8 @@ def _attempt(tree: Tree, directory: Path, entry: Entry) -> Failure | None:
         # What is a link or a directory now was made so by somebody else.
         return Failure(entry, error.cause, error.code != "E_FS")
     except OSError as error:
-        tree.clear(entry)
+        with suppress(OSError, PhaseExecutorError):
+            tree.clear(entry)  # half a copy, if the disk is full
         return Failure(entry, refused(error).cause, False)
     return None
 

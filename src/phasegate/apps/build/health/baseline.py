@@ -1,18 +1,13 @@
-"""What a test command says after a change, compared with what it said before: only what is new counts. Pure but for the two
-functions that keep a report in a file."""
+"""What a test command says after a change, compared with what it said before: only what is new counts. Pure."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from phasegate.apps.build.health.testreports import Report
-from phasegate.apps.build.schema import Command, digest
+from phasegate.apps.build.schema import digest
 
 Severity = Literal["none", "low", "medium", "high", "critical"]
 #: From how many newly failing tests on.
@@ -55,7 +50,6 @@ class Delta:
 
     failing: tuple[str, ...] = ()
     collection: tuple[str, ...] = ()
-    fixed: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
     broke: str | None = None
     lost: bool = False
@@ -85,7 +79,7 @@ def severity(newly_failing: int) -> Severity:
 
 
 def compare(before: Report | None, after: Report) -> Delta:
-    """What is worse or better than before. Without a baseline everything that fails is new."""
+    """What is worse than before. Without a baseline everything that fails is new."""
     if after.missing is not None:
         was_there = before is not None and before.missing is None
         return Delta(broke=f"it ran before, and now {after.missing}") if was_there else Delta(skipped=after.missing)
@@ -109,7 +103,6 @@ def _compare_tests(before: Report | None, after: Report) -> Delta:
         failing=() if hidden else new,
         undetermined=new if hidden else (),
         collection=() if unread else _minus(after.collection, old.collection),
-        fixed=() if after.collection else _minus(old.failing, after.failing),
         lost=bool(old.collected and after.collected == 0 and not after.collection),
         fewer=max(0, old.collected - after.collected) if old.collected and after.collected else 0,
     )
@@ -165,30 +158,3 @@ def _both(first: tuple[str, ...], again: tuple[str, ...] | None) -> tuple[str, .
 
 def _minus(some: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(some) - set(others)))
-
-
-def cache_key(tree: str, command: Command) -> str:
-    """What a report may be reused for: the same files and the same command."""
-    return digest([tree, list(command.argv), command.timeout])
-
-
-def keep(state: Path, run_id: str, key: str, report: Report) -> None:
-    """Keep a report for the run. Every run has a folder of its own, so that runs do not overwrite each other's."""
-    folder = _folder(state, run_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder)
-    with open(handle, "w", encoding="utf-8") as file:
-        json.dump(report.told(), file)
-    os.replace(name, folder / f"{key}.json")
-
-
-def recall(state: Path, run_id: str, key: str) -> Report | None:
-    """The report that was kept; None if there is none that can be read."""
-    try:
-        return Report.from_told(json.loads((_folder(state, run_id) / f"{key}.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _folder(state: Path, run_id: str) -> Path:
-    return state / "baselines" / digest(run_id)[:32]

@@ -47,8 +47,8 @@ class Health:
 
     @property
     def warnings(self) -> list[str]:
-        """What else is worth saying: checks that warn, that could not be made, or that fail without being critical."""
-        doubtful = (each for each in self.checks if not each.harmful and each.status != "pass")
+        """What else is worth saying: checks that warn, or that fail without being critical."""
+        doubtful = (each for each in self.checks if not each.harmful and each.status in ("warn", "fail"))
         return [f"{each.name}: {each.message}" for each in doubtful]
 
 
@@ -95,9 +95,9 @@ def _is_result(result: object) -> bool:
     return isinstance(result, CheckResult) and result.status in ("pass", "warn", "fail", "skip")
 
 
-def take_baseline(context: HealthContext, known: Callable[[str], Report | None] = lambda _: None) -> Baseline:
-    """What every test command says now. ``known`` gives, by the command's name, a report that still holds."""
-    return Baseline({each.name: known(each.name) or report_of(each, context) for each in context.all_commands})
+def take_baseline(context: HealthContext) -> Baseline:
+    """What every test command says now."""
+    return Baseline({each.name: report_of(each, context) for each in context.all_commands})
 
 
 def _error(check: CheckResult) -> HealthCheckError:

@@ -69,8 +69,7 @@ def unexpected_changes(context: HealthContext) -> CheckResult:
     if before is None:
         return CheckResult("unexpected_changes", "skip", "nobody looked at the files before")
     expected = {each.path for each in context.planned}
-    watched = {path: before.watched[path] for path in after.watched}
-    changed = set(manifest.differences(watched, after.watched, besides=expected))
+    changed = set(manifest.differences(before.watched, after.watched, besides=expected))
     if before.git is not None and after.git is not None:
         changed |= set(manifest.differences(before.git, after.git, besides=expected))
     return _listed("unexpected_changes", sorted(changed), "other files were changed", "nothing else was changed")
@@ -140,8 +139,7 @@ CHECKS: tuple[tuple[str, Check, tuple[Moment, ...]], ...] = (
 
 
 def _now(context: HealthContext) -> Manifest:
-    known = context.manifest.watched if context.manifest else {}
-    watched = [path for path in known if not context.watched or path in context.watched]
+    watched = context.manifest.watched if context.manifest else ()
     return manifest.take(context.root, context.protection, watched, context.run, context.policy, own=context.own)
 
 

@@ -34,19 +34,19 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|SESSION
 _FOR_A_SHELL = frozenset("|&;<>()$`\\\n\r{}[]*?~!#\0")
 _CHUNK = 65_536
 _TICK = 0.05
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
     """How a command ended. ``exit`` is None when it did not start (``missing`` says why) or was killed for its time.
 
-    ``output`` is what it wrote to both streams; of a long output the end. ``seconds`` is the time it took.
+    ``output`` is what it wrote to both streams; of a long output the end.
     """
 
     exit: int | None
     output: str = ""
     timed_out: bool = False
-    seconds: float = 0.0
     missing: str | None = None
     shortened: bool = False
 
@@ -156,10 +156,11 @@ def _watch(process: subprocess.Popen[bytes], begun: float, limit: float, most: i
         # Before the leader is reaped, so that the number still belongs to this group.
         _kill_group(process)
         code = process.wait()
+        _wait_for_group(process.pid)
         if process.stdout is not None:
             process.stdout.close()
     return CommandResult(
-        None if timed_out else code, tail.text(), timed_out, time.monotonic() - begun, shortened=tail.shortened
+        None if timed_out else code, tail.text(), timed_out, shortened=tail.shortened
     )
 
 
@@ -205,6 +206,20 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         # Nothing of it is left (macOS says "not permitted" of a group of zombies).
+        pass
+
+
+def _wait_for_group(group: int) -> None:
+    """Wait a moment until what was killed is gone, so that it writes nothing any more.
+
+    Not for long: where nobody collects orphans, the dead stay in the group.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    try:
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(_TICK / 5)
+    except (ProcessLookupError, PermissionError):
         pass
 
 

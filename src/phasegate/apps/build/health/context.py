@@ -49,8 +49,7 @@ class HealthContext:
     """What a check may look at. Checks read, and change nothing.
 
     ``planned`` is what the phase did, empty before it, ``originals`` the texts of the files it changed. ``manifest`` and
-    ``baseline`` are from before it, ``watched`` are those files of the manifest that are compared (empty: all it watches), ``own``
-    are the paths of the executor's own files, ``commands`` those that are run for every phase besides the phase's ``test_cmd``.
+    ``baseline`` are from before it, ``own`` are the paths of the executor's own files, ``commands`` those that are run for every phase besides the phase's ``test_cmd``.
     ``client`` makes the model's client or raises; ``schema_problem`` says what is wrong with the tables of the database, if
     anything. ``run`` runs a command in the repository. ``reports`` is filled by the check of tests, for the next baseline.
     """
@@ -68,7 +67,6 @@ class HealthContext:
     originals: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
-    watched: tuple[str, ...] = ()
     client: Callable[[], object] | None = None
     schema_problem: Callable[[], str | None] | None = None
     reports: dict[str, Report] = field(default_factory=dict)

@@ -26,7 +26,9 @@ _UNFINISHED = {
     "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection",
 }  # fmt: skip
 _CHUNK = 1 << 20
-_SAFE = ("--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
+_SAFE = (
+    "--no-optional-locks", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "core.hooksPath=/dev/null",
+)  # fmt: skip
 _UNREAD = "-"
 _GIT_TIMEOUT = 60.0
 
@@ -92,13 +94,6 @@ def _differ(one: str, other: str) -> bool:
     return (sum_one, stamp_one[2:]) != (sum_other, stamp_other[2:])
 
 
-def tree_digest(root: Root, policy: Policy) -> str:
-    """A digest of all files, for telling whether a report made of them still holds. Of what is too much to read, size and time
-    count."""
-    marks = _Marks(root.path, policy.max_manifest_bytes)
-    return digest([[path, marks.of(path)] for path in root.listing(MOST_FILES)])
-
-
 def head(root: Root, run: RunCommand) -> str | None:
     """The commit that is checked out; None without git, or without any commit."""
     result = run(_git("rev-parse", "--verify", "--quiet", "HEAD", root=root))
@@ -123,16 +118,7 @@ def _git_folder(root: Root, run: RunCommand) -> Path | None:
 
 def _git(*words: str, root: Root) -> Command:
     """A git command that only reads: it takes no locks and starts no program that the repository's settings name."""
-    safe = (
-        "--no-optional-locks",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.untrackedCache=false",
-        "-c",
-        "core.hooksPath=/dev/null",
-    )
-    return Command(("git", "-C", str(root.path), *safe, *words), _GIT_TIMEOUT, "git")
+    return Command(("git", "-C", str(root.path), *_SAFE, *words), _GIT_TIMEOUT, "git")
 
 
 def _status(root: Root, run: RunCommand, marks: _Marks, own: Sequence[str]) -> dict[str, str] | None:

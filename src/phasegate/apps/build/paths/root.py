@@ -135,6 +135,8 @@ class Root:
                 files, directories = self._entries(directory)
                 found += files
                 below += directories
+                if len(found) >= limit:
+                    break
             level = below
         return sorted(found[:limit])
 

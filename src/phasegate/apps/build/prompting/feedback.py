@@ -183,10 +183,9 @@ def _correction(path: str, details: Mapping[str, Any]) -> str:
 def _extra(errors: Iterable[Mapping[str, Any]]) -> list[str]:
     """Files that were changed besides what had to be delivered, but for those in the wrong place."""
     details = [_mapping(each.get("details")) for each in errors]
-    wrong = {path for each in details for path in _list(each.get("found"))}
-    return list(
-        dict.fromkeys(_text(path) for each in details for path in _list(each.get("extra")) if path not in wrong)
-    )
+    wrong = {_text(path) for each in details for path in _list(each.get("found"))}
+    others = dict.fromkeys(_text(path) for each in details for path in _list(each.get("extra")))
+    return [path for path in others if path and path not in wrong]
 
 
 def _excerpt(error: Mapping[str, Any]) -> str:

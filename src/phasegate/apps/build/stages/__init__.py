@@ -7,9 +7,10 @@ from typing import Any
 
 from phasegate.apps.build.flow import BASELINE
 from phasegate.apps.build.stages.applying import Accept, Apply, CheckHealth, Restore, TakeBaseline
-from phasegate.apps.build.stages.asking import Ask, Parse, SelectContext
+from phasegate.apps.build.stages.asking import Ask, SelectContext
 from phasegate.apps.build.stages.checking import Check, CheckForeign
 from phasegate.apps.build.stages.foreign import ForeignBaseline, ForeignHealth, ForeignVerdict, Work
+from phasegate.apps.build.stages.parsing import Parse
 from phasegate.apps.build.stages.validating import Validate
 from phasegate.apps.build.stages.verdict import Verdict
 

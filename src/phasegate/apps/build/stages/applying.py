@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ from phasegate.apps.build.workshop import Workshop
 POST_APPLY = ("deliverables_present", "syntax", "conflict_markers")
 
 
+_DURATION = re.compile(r"\bin \d+(?:\.\d+)?s(?:econds)?\b")
+
+
 @dataclass(frozen=True)
 class TakeBaseline(Stage):
     """What the tests say before anything is changed, and whether the machine is fit. Gives ``tests`` and ``checks``."""
@@ -43,8 +47,9 @@ class TakeBaseline(Stage):
         baseline = take_baseline(before) if checked.passed else Baseline({})
         return Outcome(DONE, {**checked.told(), "tests": baseline.told(), "errors": told(checked.errors)})
 
-    def numbered(self, context: Context, outcome: Outcome) -> Outcome:
+    def ending(self, context: Context, outcome: Outcome) -> Outcome:
         """As it is: it belongs to no attempt."""
+        self.tell(context, outcome)
         return outcome
 
 
@@ -65,7 +70,7 @@ class Apply(Stage):
             before = self._observed(context, shop, planned)
             about = {"run": context.run.id, "phase": self.number, "attempt": context.attempt}
             shop.applier.begin(id, planned, about=about).commit()
-        return Outcome(DONE, {"transaction": id, "before": before})
+        return Outcome(DONE, {"transaction": id, "before": before, "files": [each.path for each in planned]})
 
     def _observed(self, context: Context, shop: Workshop, planned: list[Planned]) -> dict[str, Any] | None:
         """What the repository looks like before the change, when its health is to be checked."""
@@ -101,7 +106,7 @@ class CheckHealth(Stage):
         tests = next((each.details for each in ran.checks if each.name == "tests"), {})
         found = {
             "health": {**ran.told(), "passed": not errors}, "tests": Baseline().advanced(ran.reports).told(),
-            "warnings": warnings, "newly_failing": list(ran.regressions), "output": _output(tests),
+            "warnings": warnings, "newly_failing": list(ran.regressions), "output": _steady(_output(tests), shop),
         }  # fmt: skip
         return Outcome(UNFIT if errors else DONE, {**found, "errors": told(errors)})
 
@@ -139,16 +144,9 @@ def health_context(
 ) -> HealthContext:  # fmt: skip
     """What the checks of a moment are given."""
     return HealthContext(
-        shop.root,
-        spec,
-        shop.policy,
-        protection,
-        runner(shop),
-        moment=moment,
-        database=shop.database,
-        own=shop.floor,
-        **more,
-    )
+        shop.root, spec, shop.policy, protection, runner(shop), moment=moment, database=shop.database, own=shop.floor,
+        schema_problem=shop.schema_problem, **more,
+    )  # fmt: skip
 
 
 def _checked(
@@ -159,7 +157,7 @@ def _checked(
     after = health_context(
         shop, spec, stage.protection(context), moment="after", planned=planned,
         manifest=Manifest.from_told(before) if before is not None else None,
-        baseline=Baseline.from_told(tests) if tests else None, watched=tuple(before["watched"]) if before else (),
+        baseline=Baseline.from_told(tests) if tests else None,
     )  # fmt: skip
     full = context.input["health_checks"]
     return check_health(
@@ -177,6 +175,12 @@ def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
             name = " ".join(spec.test_cmd)[:80]
             found.setdefault(spec.test_cmd, Command(spec.test_cmd, shop.policy.test_timeout, name))
     return tuple(found.values())
+
+
+def _steady(text: str, shop: Workshop) -> str:
+    """The text without what is different each time it is said: how long it took, and where the repository lies. So the same failure
+    gives the same prompt, and no path of the machine leaves it."""
+    return _DURATION.sub("in ...s", text.replace(str(shop.root.path), "."))
 
 
 def _output(tests: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from phasegate.apps.build.errors import SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, stage
 from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
+from phasegate.apps.build.spec_rules import check_on_disk
 from phasegate.apps.build.stages.common import Stage, load, unfit
 
 
@@ -34,9 +35,12 @@ class Check(Stage):
             protection = shop.protection(context.input["protected"] if protected is None else protected)
         except SpecError as error:
             return unfit([error], **named, warnings=[])
-        spec, errors, warnings = read_spec(raw, index=self.number - 1, protection=protection, taken=carry["statuses"])
+        spec, errors, warnings = read_spec(
+            raw, index=self.number - 1, protection=protection, taken=carry["statuses"], folds=shop.root.folds
+        )
         if spec is not None:
-            errors = [*errors, *_unknown(spec.depends_on, carry["statuses"])]
+            on_disk = check_on_disk(spec, shop.root)
+            errors = [*errors, *_unknown(spec.depends_on, carry["statuses"]), *on_disk.errors]
         if spec is None or errors:
             return unfit(errors, **named, warnings=list(warnings))
         named |= {"phase_id": spec.phase_id, "name": spec.name}
@@ -72,7 +76,7 @@ class CheckForeign(Stage):
         if carry["stop"] is not None:
             return Outcome(SKIP, {**named, "reason": carry["stop"]})
         if not isinstance(raw, Mapping):
-            return unfit([SpecError("E_SPEC_NOT_MAPPING", "a phase is a mapping with a description")], **named)
+            return unfit([SpecError("E_SPEC_TYPE", "a phase is a mapping with a description")], **named)
         wanted = raw.get("depends_on") or []
         for each in [wanted] if isinstance(wanted, str) else wanted:
             if carry["statuses"].get(str(each)) != "succeeded":
@@ -87,7 +91,7 @@ def carried(context: Context, number: int) -> dict[str, Any]:
     if number > 1:
         before: dict[str, Any] = context.inputs[stage(number - 1, "verdict")]["carry"]
         return before
-    return {"baseline": context.inputs.get(BASELINE), "statuses": {}, "stop": None}
+    return {"baseline": context.inputs.get(BASELINE), "statuses": {}, "stop": None, "hints": []}
 
 
 def _attempts(context: Context, own: object) -> int:

@@ -11,11 +11,12 @@ import orjson
 
 from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.build.errors import FileSystemError, HistoryError, PhaseExecutorError, one_line, told
-from phasegate.apps.build.flow import UNFIT, stage
+from phasegate.apps.build.flow import UNFIT, place_of, stage
 from phasegate.apps.build.judging import Past
 from phasegate.apps.build.metering import Place
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.schema import PhaseSpec
+from phasegate.apps.build.stages.telling import event_of
 from phasegate.apps.build.workshop import Workshop
 from phasegate.errors import StoreError
 
@@ -32,7 +33,7 @@ class Stage:
             outcome = self.work(context)
         except Exception as error:
             outcome = self.unfit(context, error)
-        return self.numbered(context, outcome)
+        return self.ending(context, outcome)
 
     def work(self, context: Context) -> Outcome:
         """Do it. Raises ``PhaseExecutorError`` when the phase cannot be done like this."""
@@ -44,9 +45,21 @@ class Stage:
             raise error
         return unfit([as_error(error, context)])
 
-    def numbered(self, context: Context, outcome: Outcome) -> Outcome:
-        """The outcome with the index of the attempt, by which the history knows where it belongs."""
-        return Outcome(outcome.word, {"index": self.past(context).index, **outcome.value})
+    def ending(self, context: Context, outcome: Outcome) -> Outcome:
+        """The outcome with the index of the attempt, by which the history knows where it belongs. Listeners are told."""
+        ended = Outcome(outcome.word, {"index": self.past(context).index, **outcome.value})
+        self.tell(context, ended)
+        return ended
+
+    def tell(self, context: Context, outcome: Outcome) -> None:
+        """Tell whoever listens how the stage ended."""
+        place = place_of(context.phase)
+        event = event_of(place[1] if place else context.phase, outcome.word, outcome.value)
+        if event is not None:
+            named = {**outcome.value, **self.given(context, "check")} if place else {}
+            phase = named.get("phase_id")
+            ids = {"run_id": context.run.id, "phase_id": phase, "attempt": outcome.value.get("index")}
+            context.deps.of(context.run, context.now()).tell({**ids, **event})
 
     def past(self, context: Context) -> Past:
         """What earlier attempts decide of this one."""

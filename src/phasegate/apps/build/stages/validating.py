@@ -16,8 +16,8 @@ from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.schema import Answer, Change, FileFacts, PhaseSpec, Planned, digest
 from phasegate.apps.build.stages.common import Stage, unfit
-from phasegate.apps.build.validation import world
-from phasegate.apps.build.validation.public_names import removed_names
+from phasegate.apps.build.validation import syntax, world
+from phasegate.apps.build.validation.plausibility import line_changes
 from phasegate.apps.build.validation.structure import check_changes, check_scope
 from phasegate.apps.build.workshop import Workshop
 
@@ -44,7 +44,7 @@ class Validate(Stage):
         seen = _seen(self.given(context, "ask"), shop.root, changes)
         resolved, found = world.resolve(changes, seen, shop.root, spec, shop.policy)
         errors += found.errors
-        delivered = deliverables.check(spec, resolved, shop.root, answer)
+        delivered = deliverables.check(spec, changes, shop.root, answer)
         errors += delivered.errors
         warnings += [*found.warnings, *delivered.warnings]
         if errors:
@@ -61,14 +61,15 @@ class Validate(Stage):
         answer: Answer, warnings: list[str], found: Any,
     ) -> Outcome:  # fmt: skip
         shop, past = self.shop(context), self.past(context)
-        originals = {each.path: text_of(shop.root, each.before) for each in planned}
+        originals = world.originals([each.path for each in planned if each.op != "create"], shop.root)
         last = past.used + 1 >= self.given(context, "check")["attempts"]
         weighed = risk.assess(
             planned,
             originals,
             spec,
             last_of=last and past.used >= 2,
-            symbols_removed=_symbols_removed(planned, originals),
+            symbols_removed=risk.names_removed(planned, originals),
+            policy=shop.policy,
         )
         by_path = {change.path: change for change in resolved}
         told = [by_path[each.path].told() for each in planned]
@@ -80,7 +81,8 @@ class Validate(Stage):
                 "changes": told, "before": [asdict(each.before) for each in planned],
                 "declared": {change.path: change.mode for change in answer.changes},
                 "sha256": change_sha256(told, [each.before.sha256 for each in planned]),
-                "files": [_file(each, originals[each.path]) for each in planned],
+                "files": [_file(each, originals.get(each.path)) for each in planned],
+                "unreadable": [path for path, text in originals.items() if syntax.problem(path, text)],
                 "risk": {"score": weighed.score, "reasons": list(weighed.reasons), "level": weighed.level},
                 "diff": difference(planned, originals)[:MOST_DIFF], "summary": answer.summary, "warnings": warnings,
                 "requested_at": context.now().isoformat(),
@@ -104,7 +106,7 @@ def difference(planned: Sequence[Planned], originals: Mapping[str, str]) -> str:
     """The changes as a unified diff, file by file."""
     pieces = []
     for each in planned:
-        before = originals[each.path].splitlines(keepends=True)
+        before = originals.get(each.path, "").splitlines(keepends=True)
         after = _after(each).splitlines(keepends=True)
         old = "/dev/null" if each.op == "create" else f"a/{each.path}"
         new = "/dev/null" if each.op == "delete" else f"b/{each.path}"
@@ -113,24 +115,14 @@ def difference(planned: Sequence[Planned], originals: Mapping[str, str]) -> str:
     return "".join(pieces)
 
 
-def text_of(root: Root, facts: FileFacts) -> str:
-    """The text of a file as it is now; empty for none, and for one that is no text."""
-    if not facts.exists or facts.encoding == "binary":
-        return ""
-    return root.read(facts.path).decode(facts.encoding, "replace")
-
-
 def _after(planned: Planned) -> str:
     if planned.data is None:
         return ""
     return planned.data.decode(planned.before.encoding if planned.before.exists else "utf-8", "replace")
 
 
-def _file(planned: Planned, original: str) -> dict[str, Any]:
-    added = removed = 0
-    for line in difflib.unified_diff(original.splitlines(), _after(planned).splitlines(), n=0):
-        added += line.startswith("+") and not line.startswith("+++")
-        removed += line.startswith("-") and not line.startswith("---")
+def _file(planned: Planned, original: str | None) -> dict[str, Any]:
+    added, removed = line_changes(original, None if planned.data is None else _after(planned))
     return {
         "path": planned.path, "mode": planned.op, "bytes_before": planned.before.size if planned.before.exists else None,
         "bytes_after": None if planned.data is None else len(planned.data), "sha256_before": planned.before.sha256,
@@ -154,9 +146,3 @@ def _delivered(spec: PhaseSpec, changes: Sequence[Change], root: Root) -> dict[s
         each: any(path == each or (each.endswith("/") and path.startswith(each)) for path in written)
         for each in spec.deliverables
     }
-
-
-def _symbols_removed(planned: Sequence[Planned], originals: Mapping[str, str]) -> int:
-    return sum(
-        len(removed_names(each.path, originals[each.path], _after(each))[0]) for each in planned if each.op != "create"
-    )

@@ -25,9 +25,8 @@ _MISSING = object()
 
 @dataclass(slots=True)
 class _Reading:
-    """What was made of the changes, each with its index; what is wrong with all of them together has an index behind the last."""
+    """What was found, each with the change's index; what is wrong with all of them together has an index behind the last."""
 
-    changes: list[tuple[int, Change]] = field(default_factory=list)
     #: The safe paths, also of changes that are wrong in another way.
     paths: list[tuple[int, str]] = field(default_factory=list)
     errors: list[tuple[int, PhaseExecutorError]] = field(default_factory=list)
@@ -43,25 +42,15 @@ class _Reading:
         return [error for _, error in sorted(self.errors, key=lambda pair: pair[0])]
 
 
-def read_changes(changes: object, policy: Policy) -> tuple[list[tuple[int, Change]], list[PhaseExecutorError]]:
-    """The changes that are well formed, with their index and their path in its one spelling, and everything that is wrong.
-
-    Judged is what the changes say: their form, their paths as text, their sizes, and that no two of them are about one file on a
-    disk that minds case. ``changes`` is a list of mappings with ``path``, ``mode`` and ``new_content``, or of ``Change``, but may
-    be anything: never raises. The errors stand in the order of the changes; ``details`` has the ``index`` of the change.
-    """
-    reading = _read(changes, policy)
-    _compare(reading, False)
-    return reading.changes, reading.in_order()
-
-
 def check_changes(
     changes: object, protection: Protection, root: Root, policy: Policy
 ) -> list[PhaseExecutorError]:  # fmt: skip
     """Everything that forbids the changes as far as it does not depend on what files hold; nothing: they may be written.
 
-    That is what ``read_changes`` finds, and links and misplaced files on disk, protected paths, and duplicates as this disk sees
-    them. Never raises, writes nothing; the errors stand in the order of the changes.
+    Judged are their form, their paths, their sizes, links and misplaced files on disk, protected paths, and duplicates as this
+    disk sees them. ``changes`` is a list of mappings with ``path``, ``mode`` and ``new_content``, or of ``Change``, but may be
+    anything. Never raises, writes nothing; the errors stand in the order of the changes, and ``details`` has the change's
+    ``index``.
     """
     reading = _read(changes, policy)
     for index, path in reading.paths:
@@ -115,9 +104,6 @@ def _read_entry(reading: _Reading, index: int, entry: object, policy: Policy) ->
     wrong += _mode_errors(f"changes[{index}]", about, mode, content)
     if isinstance(content, str):
         wrong += _text_errors(f"changes[{index}]", about, content, policy)
-    if path is not None and not wrong:
-        kept = content if isinstance(content, str) and mode != "delete" else None
-        reading.changes.append((index, Change(path, mode, kept)))  # type: ignore[arg-type]  # one of MODES, as was checked
     reading.add(index, *wrong)
     return _size(content)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import tomllib
@@ -14,7 +13,6 @@ from typing import Any
 from phasegate.apps.build.errors import ContentError
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Found
-from phasegate.apps.build.validation import yaml_scan
 
 #: JSON files whose readers allow comments.
 _WITH_COMMENTS = re.compile(
@@ -89,28 +87,21 @@ def _toml(text: str) -> str | None:
 
 
 def _yaml(text: str) -> str | None:
-    library = _yaml_library()
-    if library is None:
-        found = yaml_scan.problem(text)
-        return None if found is None else f"it is no YAML: {found}"
+    import yaml
+
+    # The C library is quick, and has a limit of its own for nesting.
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        for _ in library.parse(text, Loader=library.SafeLoader):
+        # Only the form is read: no alias is followed, and no tag asked for its meaning.
+        for _ in yaml.parse(text, Loader=loader):
             pass
-    except library.YAMLError as error:
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         return f"it is no YAML: {where}{getattr(error, 'problem', None) or error}"
     except (ValueError, IndexError) as error:
         return f"it is no YAML: {error}"
     return None
-
-
-def _yaml_library() -> Any | None:
-    """PyYAML where it happens to be installed; phasegate does not ask for it."""
-    try:
-        return importlib.import_module("yaml")
-    except ImportError:
-        return None
 
 
 _READERS: dict[str, Callable[[str], str | None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from phasegate.apps.build.applying.staging import encoded
@@ -30,17 +30,17 @@ Seen = Mapping[str, tuple[FileFacts, Shown]]
 
 
 def resolve(
-    changes: Sequence[Change], seen: Seen, root: Root, spec: PhaseSpec, policy: Policy, *, deleted_before: Collection[str] = ()
-) -> tuple[list[Change], Found]:  # fmt: skip
+    changes: Sequence[Change], seen: Seen, root: Root, spec: PhaseSpec, policy: Policy
+) -> tuple[list[Change], Found]:
     """The changes that have an effect, with the mode that fits the disk, and what forbids them, in the order of the changes.
 
     ``seen`` says of each file what was known when it was read, and how much of it the model was shown. What would not change
-    anything is left out, with a warning. ``deleted_before`` are paths that an earlier attempt of the phase deleted.
+    anything is left out, with a warning.
     """
     effective: list[Change] = []
     found: list[Found] = []
     for change in changes:
-        resolved, about = _resolve(change, seen, root, spec, policy, deleted_before)
+        resolved, about = _resolve(change, seen, root, spec, policy)
         effective += [resolved] if resolved is not None else []
         found.append(about)
     if changes and not effective and not any(each.errors for each in found):
@@ -55,8 +55,8 @@ def originals(paths: Iterable[str], root: Root) -> dict[str, str]:
 
 
 def _resolve(
-    change: Change, seen: Seen, root: Root, spec: PhaseSpec, policy: Policy, deleted_before: Collection[str]
-) -> tuple[Change | None, Found]:  # fmt: skip
+    change: Change, seen: Seen, root: Root, spec: PhaseSpec, policy: Policy
+) -> tuple[Change | None, Found]:
     try:
         facts, data = root.load(change.path)
         if facts.exists and change.content is not None and _is_same(change, facts):
@@ -64,7 +64,7 @@ def _resolve(
         known = seen.get(change.path)
         if known is not None and known[0].sha256 != facts.sha256:
             return None, Found((_edited(change.path, known[0], facts),))
-        resolved, about = _fit(change, facts, known[1] if known else "omitted", spec, deleted_before, root.folds)
+        resolved, about = _fit(change, facts, known[1] if known else "omitted", spec, root.folds)
     except PhaseExecutorError as error:
         return None, Found((error,))
     if resolved is None or resolved.content is None:
@@ -75,11 +75,11 @@ def _resolve(
 
 
 def _fit(
-    change: Change, facts: FileFacts, shown: Shown, spec: PhaseSpec, deleted_before: Collection[str], folds: bool
-) -> tuple[Change | None, Found]:  # fmt: skip
+    change: Change, facts: FileFacts, shown: Shown, spec: PhaseSpec, folds: bool
+) -> tuple[Change | None, Found]:
     """The change with the mode that fits the disk; None with the reason where no mode does."""
     if change.mode == "delete":
-        return _fit_delete(change, facts, spec, deleted_before)
+        return _fit_delete(change, facts, spec)
     if change.mode == "create":
         return _fit_create(change, facts, shown)
     return _fit_modify(change, facts, shown, spec, folds)
@@ -110,9 +110,7 @@ def _fit_modify(
     return None, Found((_error("E_MODIFY_UNSEEN", cause, change.path),))
 
 
-def _fit_delete(
-    change: Change, facts: FileFacts, spec: PhaseSpec, deleted_before: Collection[str]
-) -> tuple[Change | None, Found]:  # fmt: skip
+def _fit_delete(change: Change, facts: FileFacts, spec: PhaseSpec) -> tuple[Change | None, Found]:
     if not spec.allow_delete:
         error = ScopeError(
             "E_SCOPE", "the phase may not delete files", path=change.path, details={"rule": "allow_delete"}
@@ -120,8 +118,6 @@ def _fit_delete(
         return None, Found((error,))
     if facts.exists:
         return change, Found()
-    if change.path in deleted_before:
-        return None, Found(warnings=(f"{change.path}: was deleted before",))
     return None, Found((_error("E_DELETE_MISSING", "it does not exist, and cannot be deleted", change.path),))
 
 

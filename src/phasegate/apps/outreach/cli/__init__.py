@@ -13,7 +13,7 @@ from phasegate.apps.outreach import looking
 from phasegate.apps.outreach.cli import working
 from phasegate.apps.outreach.cli.questions import question, show_phases
 from phasegate.cli import main as phasegate_main
-from phasegate.cli.session import Application, Database, Json, Session, Tenant, Verbose, command, prepare_logs
+from phasegate.cli.session import application, command
 
 
 class Phases(TyperGroup):
@@ -26,30 +26,14 @@ class Phases(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    cls=Phases, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False, no_args_is_help=True
-)
-
-
-@app.callback(no_args_is_help=True)
-def everywhere(
-    ctx: typer.Context,
-    database: Database = None,
-    tenant: Tenant = None,
-    json: Json = False,
-    verbose: Verbose = False,
-    application: Application = None,
-) -> None:
+app = application(
     """Take companies through the outreach phases.
 
-    A phase is named by its id or its name: phasegate outreach 1.1 --state WV. Several ids are a sequence: 1 1.1 3.
-    Exit codes: 0 complete, 1 failed, 2 the request cannot be.
-    """
-    session = ctx.obj if isinstance(ctx.obj, Session) else Session()
-    ctx.obj = session.with_options(
-        database=database, tenant=tenant, json=json, verbose=verbose, application=application
-    )
-    prepare_logs(ctx.obj)
+A phase is named by its id or its name: phasegate outreach 1.1 --state WV. Several ids are a sequence: 1 1.1 3.
+Exit codes: 0 complete, 1 failed, 2 the request cannot be.
+""",
+    cls=Phases,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,62 @@
+"""A look at a plan that asks no model and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from phasegate.apps.build.context.selecting import select
+from phasegate.apps.build.errors import ContextError, told
+from phasegate.apps.build.paths.protection import Protection
+from phasegate.apps.build.paths.root import Root
+from phasegate.apps.build.plans import Plan, policy_of
+from phasegate.apps.build.spec import read_spec
+from phasegate.cli import output
+from phasegate.cli.session import Session
+
+
+def preview(session: Session, repo: Path, plan: Plan, about: Mapping[str, Any]) -> None:
+    """Say of every phase what is wrong with it, what the model would be shown, and about how many tokens that takes. Ends the
+    command with 1 when a phase cannot be executed like this."""
+    root, policy, taken = Root(repo.resolve()), policy_of(about["policy"]), list[str]()
+    found = []
+    for index, raw in enumerate(plan.phases):
+        given = raw.get("protected_paths") if isinstance(raw, dict) else None
+        protection = Protection(plan.protected_paths if given is None else given, folds=root.folds)
+        spec, errors, warnings = read_spec(raw, index=index, protection=protection, taken=taken)
+        one: dict[str, Any] = {
+            "phase_id": spec.phase_id if spec else f"phase-{index + 1}",
+            "errors": told(errors),
+            "warnings": list(warnings),
+        }
+        if spec is not None:
+            taken.append(spec.phase_id)
+            try:
+                files = plan.context_files if spec.context_files is None else spec.context_files
+                chosen = select(spec, root, files or (), protection, policy, window=about["max_tokens"])
+                one |= {"report": dict(chosen.report), "warnings": [*warnings, *chosen.warnings]}
+            except ContextError as error:
+                one["errors"] = told([error])
+        found.append(one)
+    rows = [(each["phase_id"], _shown(each), _tokens(each)) for each in found]
+    said = [f"{each['phase_id']}: {error['message']}" for each in found for error in each["errors"]]
+    said += [f"{each['phase_id']}: warning: {warning}" for each in found for warning in each["warnings"]]
+    session.answer(
+        found, output.Table(("phase", "shown to the model", "tokens of a call, at most"), rows), *said,
+        "No model was asked, and nothing was changed.",
+    )  # fmt: skip
+    if any(each["errors"] for each in found):
+        raise typer.Exit(1)
+
+
+def _shown(one: Mapping[str, Any]) -> str:
+    files = one.get("report", {}).get("files", [])
+    return ", ".join(f"{each['path']} ({each['shown']})" for each in files)
+
+
+def _tokens(one: Mapping[str, Any]) -> Any:
+    report = one.get("report")
+    return None if report is None else report["estimated_call"] + report["output_tokens"]
