@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from phasegate.apps.discovery.errors import InventoryError
 from phasegate.apps.discovery.reading.delimited import LONGER, add_further
 from phasegate.apps.discovery.reading.flattening import Flattener
 from phasegate.apps.discovery.reading.headings import check_headings, heading_notes, unique_headings
-from phasegate.apps.discovery.reading.records import EMPTY_ROW, Gathering, Inventory, Piece, Reader, library
+from phasegate.apps.discovery.reading.records import EMPTY_ROW, Gathering, Inventory, Piece, Reader
+from phasegate.apps.discovery.reading.sheets import Book, Cells, open_book, sheet_rows
 
 #: The largest workbook unpacked, in bytes.
 UNPACKED_LIMIT = 2 * 1024**3
 #: The most bytes of shared texts, which the library holds in memory as a whole at about twice their size.
 TEXTS_LIMIT = 160 * 1024**2
 _ROW_LIMIT = 1_048_576
-_FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
-_BLOCK = 1024 * 1024
-Cells = tuple[Any, ...]
 
 
 def describe_workbook(found: Inventory) -> Inventory:
-    """The inventory with the sheet that is read, its headings, and whether it has formulas."""
+    """The inventory with the sheet that is read, and its headings."""
     _refuse_large(found.path)
     with found.path.open("rb") as handle, _refusing(found.path):
-        book = _load(found.path, handle, data_only=True)
-        beginnings = {sheet.title: _beginning(sheet) for sheet in book.worksheets}
+        book = open_book(found.path, handle)
+        beginnings = {title: _beginning(book, title) for title in book.sheets}
         filled = [title for title, rows in beginnings.items() if rows]
         sheet = next((title for title in filled if len(beginnings[title]) > 1), None)
         if sheet is None:
             what = "has a header but no rows" if filled else "has no rows in any sheet"
             raise InventoryError(f"{found.path} {what}: export it again with its data")
         number, header = beginnings[sheet][0]
-        formulas = _has_formulas(book, sheet)
     names = ["" if cell is None else str(cell) for cell in header]
     check_headings(found.path, names)
     notes = [*found.notes, *heading_notes(names)]
     if len(filled) > 1:
         others = ", ".join(repr(title) for title in filled if title != sheet)
         notes.append(f"The workbook has several sheets; {sheet!r} is read, and not {others}.")
-    start = {"row": number + 1, "record": 0, "formulas": formulas}
+    start = {"row": number + 1, "record": 0}
     return replace(found, headings=unique_headings(names), notes=tuple(notes), place=sheet, start=start)
 
 
@@ -63,8 +58,8 @@ class WorkbookReader(Reader):
         self._handle = inventory.path.open("rb")
         try:
             with _refusing(self._path):
-                self._values = self._rows(inventory, data_only=True)
-                self._formulas = self._rows(inventory, data_only=False) if inventory.start["formulas"] else None
+                book = open_book(inventory.path, self._handle)
+                self._rows = sheet_rows(book, str(inventory.place), self._row)
                 self._upcoming = self._next()
         except InventoryError:
             self._handle.close()
@@ -84,21 +79,10 @@ class WorkbookReader(Reader):
     def close(self) -> None:
         self._handle.close()
 
-    def _rows(self, inventory: Inventory, *, data_only: bool) -> Iterator[Cells]:
-        sheet = _load(self._path, self._handle, data_only=data_only)[inventory.place]
-        return _sheet_rows(sheet, self._row)
-
     def _next(self) -> Cells | None:
-        """The cells of the next row, with the formula in place of a value that was never calculated."""
         if self._row > _ROW_LIMIT:
             raise InventoryError(f"{self._path} has more than {_ROW_LIMIT:,} rows in a sheet: export it as CSV")
-        values = next(self._values, None)
-        formulas = next(self._formulas, None) if self._formulas is not None else None
-        if values is None or formulas is None:
-            return values
-        return tuple(
-            _formula(formula) if value is None else value for value, formula in zip(values, formulas, strict=True)
-        )
+        return next(self._rows, None)
 
     def _add(self, gathering: Gathering, cells: Cells) -> None:
         values = [self._cell(value) for value in cells]
@@ -112,30 +96,16 @@ class WorkbookReader(Reader):
         gathering.numbers.append(self._record)
 
     def _cell(self, value: Any) -> Any:
-        if isinstance(value, datetime) and value.time() == datetime.min.time():
+        if value.__class__ is datetime and value.time() == time.min:
             return value.date().isoformat()  # a cell with a date and no time
-        if isinstance(value, timedelta):
+        if value.__class__ is timedelta:
             return str(value)
         return self._flattener.value(value)
 
 
-def _load(path: Path, handle: BinaryIO, *, data_only: bool) -> Any:
-    openpyxl = library("openpyxl", path, "an Excel workbook")
-    # It warns of styles and the like that it does not read. Setting this again changes nothing, and is safe in threads.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"openpyxl\.")
-    return openpyxl.load_workbook(handle, read_only=True, data_only=data_only, keep_links=False)
-
-
-def _sheet_rows(sheet: Any, first: int = 1) -> Iterator[Cells]:
-    # What a sheet says about its size is wrong in many exports, and cells beyond it would be left out.
-    sheet.reset_dimensions()
-    rows: Iterator[Cells] = sheet.iter_rows(min_row=first, values_only=True)
-    return rows
-
-
-def _beginning(sheet: Any) -> list[tuple[int, Cells]]:
+def _beginning(book: Book, title: str) -> list[tuple[int, Cells]]:
     """The first two rows with something in them, with their numbers and without empty cells at their end."""
-    numbered = enumerate(islice(_sheet_rows(sheet), _ROW_LIMIT), 1)
+    numbered = enumerate(islice(sheet_rows(book, title), _ROW_LIMIT), 1)
     return list(islice(((number, cells) for number, row in numbered if (cells := _trimmed(row))), 2))
 
 
@@ -144,23 +114,6 @@ def _trimmed(cells: Sequence[Any]) -> Cells:
     while width and (cells[width - 1] is None or not str(cells[width - 1]).strip()):
         width -= 1
     return tuple(cells[:width])
-
-
-def _formula(formula: Any) -> Any:
-    """The text of a formula, also of one that fills several cells."""
-    text = getattr(formula, "text", formula)
-    return text if isinstance(text, str) and text.startswith("=") else None
-
-
-def _has_formulas(book: Any, title: str) -> bool:
-    """Whether the sheet has any; reading a second time for the sake of formulas doubles the cost."""
-    with book._archive.open(book[title]._worksheet_path) as member:
-        before = b""
-        while block := member.read(_BLOCK):
-            if _FORMULA.search(before + block):
-                return True
-            before = block[-64:]
-    return False
 
 
 def _refuse_large(path: Path) -> None:
