@@ -127,6 +127,8 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (f'He said "{{}}" and {TEXT}', "balanced"),
         (f"{TEXT} trailing }} prose", "balanced"),
         (f"{TEXT}}}", "balanced"),
+        (f"{TEXT}\n```", "balanced"),
+        (f"Inline: ```json\n{TEXT}\n```\n", "balanced"),
         (f"```python\nx = {OTHER}\n```\n{TEXT}", "balanced"),
         (f'```json\n{{"example": 1}}\n```\n{TEXT}', "balanced"),
         (f"{OTHER}\n```json\n{TEXT}\n```", "fence"),
@@ -138,7 +140,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (f'```json\n{{"summary": }}\n```\nsorry:\n```json\n{TEXT}\n```', "fence"),
         (f'in prose {{"x": 1\n```json\n{TEXT}\n```', "fence"),
     ],
-    ids=[str(number) for number in range(24)],
+    ids=[str(number) for number in range(26)],
 )
 def test_the_value_is_found_in_what_stands_around_it(text: str, method: str) -> None:
     found = find(text, SOUGHT)

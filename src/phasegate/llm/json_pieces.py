@@ -71,15 +71,18 @@ def pieces(text: str, meant: Callable[[str], bool]) -> Iterator[Piece]:
     follows may stand inside one of its strings. Fences with the label of another language are left out.
     """
     at = skipped = 0
+    behind_prose = False
     # A bracket at the very beginning is one of JSON, whatever follows it.
     while (found := (_FIRST.match(text) if at == 0 else None) or _NEXT.search(text, at)) is not None:
         if found["fence"] is None:
             piece, at = _in_prose(text, found.start("begins"), meant)
         else:
             fenced, at = _fenced(text, found)
-            if fenced is None:
+            if fenced is None or (behind_prose and not fenced.label and not fenced.text.strip()):
+                # Of another language; or the end of a fence whose beginning is missing.
                 continue
             piece = fenced
+        behind_prose = piece.label is None
         yield piece
         if piece.state == "closed":
             continue

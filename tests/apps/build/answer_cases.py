@@ -17,7 +17,7 @@ from phasegate.llm import StopReason
 POLICY = Policy()
 
 
-def entry(path: str = "a.py", mode: str = "create", content: Any = "x = 1\n", **more: Any) -> dict[str, Any]:
+def entry(path: Any = "a.py", mode: Any = "create", content: Any = "x = 1\n", **more: Any) -> dict[str, Any]:
     return {"path": path, "mode": mode, "new_content": content, **more}
 
 

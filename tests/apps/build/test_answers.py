@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from phasegate.apps.build import answers
 from phasegate.apps.build.answers.formats import EXAMPLES, LINE_EDITS, STATEMENTS, TEXT_EDITS
-from phasegate.apps.build.answers.parsing import EXCERPT, merge
+from phasegate.apps.build.answers.parsing import EXCERPT, merge, parse
 from phasegate.apps.build.answers.repairing import check_repaired
 from phasegate.apps.build.errors import InvalidJSONError, TruncatedResponseError
+from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import MODES, Answer, Change, Format
 from tests.apps.build.answer_cases import edits, entry, files, lines, operation, read, refused
 from tests.chaos_build import answers as chaos
@@ -166,10 +167,10 @@ def test_what_others_would_read_otherwise_is_an_error(text: str, word: str) -> N
 def test_an_answer_as_long_as_allowed_is_read_and_a_longer_one_is_not() -> None:
     text = files(entry())
     for format, each in WHOLE.items():
-        policy = chaos.Policy(max_answer_bytes=len(each))
-        chaos.parse(each, format, policy=policy, originals=ORIGINALS)
+        policy = Policy(max_answer_bytes=len(each))
+        parse(each, format, policy=policy, originals=ORIGINALS)
         with pytest.raises(InvalidJSONError, match="at most"):
-            chaos.parse(f"{each} ", format, policy=policy, originals=ORIGINALS)
+            parse(f"{each} ", format, policy=policy, originals=ORIGINALS)
     assert read(text).changes
 
 

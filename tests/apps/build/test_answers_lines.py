@@ -17,7 +17,7 @@ CREATE = operation("create", "a.py", content="x = 1\n")
 DELETE = operation("delete", "old.py")
 
 
-def modify(*operations: dict[str, Any], path: str = "f.txt") -> dict[str, Any]:
+def modify(*operations: Any, path: str = "f.txt") -> dict[str, Any]:
     return operation("modify", path, operations=list(operations))
 
 

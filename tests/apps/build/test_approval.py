@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from phasegate.apps.build.approval import (
-    ApprovalRequest,
-    ask,
-    by_policy,
-    change_digest,
-    is_production,
-    mismatch,
-    refusal,
-    request_for,
-    wait,
-)
+from phasegate.apps.build.approval import ApprovalRequest, ask, by_policy, is_production, wait
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.risk import Risk
 from phasegate.apps.build.schema import FileFacts, Planned
@@ -29,21 +18,12 @@ PLANNED = [
     Planned("a.py", "modify", FileFacts("a.py", "1" * 64), b"x = 1\n", 0o644),
     Planned("b.py", "delete", FileFacts("b.py", "2" * 64)),
 ]
-HERE = {"run_id": "run", "phase_id": "one", "attempt": 2}
 
 
 def request() -> ApprovalRequest:
-    return request_for(
-        PLANNED,
-        {"b.py": "x\n"},
-        Risk(70, ("why",), "approve"),
-        request_id="r1",
-        run_id="run",
-        phase_id="one",
-        attempt=2,
-        now=NOW,
-        policy=Policy(),
-    )
+    return ApprovalRequest(
+        "r1", "run", "one", 2, "3" * 64, 70, ("why",), "modify a.py", NOW, NOW + timedelta(hours=1)
+    )  # fmt: skip
 
 
 class Scripted:
@@ -60,11 +40,8 @@ class Scripted:
         return answer
 
 
-def test_a_request_tells_what_it_is_about_and_survives_json() -> None:
+def test_a_request_survives_json() -> None:
     made = request()
-    assert made.expires == NOW + timedelta(hours=1)
-    assert made.diff == "modify a.py (+1 -0)\ndelete b.py (+0 -1)"
-    assert (made.risk, made.reasons, made.sha256) == (70, ("why",), change_digest(PLANNED))
     assert ApprovalRequest.from_told(json.loads(json.dumps(made.told()))) == made
 
 
@@ -81,9 +58,7 @@ def test_the_providers_answer_is_the_decision(answer: str) -> None:
 def test_an_exception_and_an_answer_that_is_none_are_rejections(answer: Any) -> None:
     decision = ask(Scripted(answer), request(), NOW)
     assert decision.answer == "rejected"
-    error = refusal(decision)
-    assert error is not None
-    assert (error.code, error.retryable) == ("E_APPROVAL_REJECTED", False)
+    assert decision.comment
 
 
 def test_without_a_provider_it_is_rejected() -> None:
@@ -120,33 +95,6 @@ def test_waiting_ends_with_a_rejection_when_the_time_is_over() -> None:
     assert wait(provider, request(), Policy(), now=time, sleep=time.sleep).answer == "rejected"
     assert len(provider.asked) == 360
     assert sum(time.slept) == 3600
-
-
-def test_pending_is_no_approval() -> None:
-    error = refusal(ask(Scripted("pending"), request(), NOW))
-    assert error is not None
-    assert error.code == "E_APPROVAL_PENDING"
-    assert refusal(ask(Scripted("approved"), request(), NOW)) is None
-
-
-def test_an_approval_is_good_for_exactly_these_changes_in_this_attempt() -> None:
-    assert mismatch(request(), PLANNED, **HERE) is None  # type: ignore[arg-type]
-    others: list[list[Planned]] = [
-        [],
-        PLANNED[:1],
-        PLANNED[::-1],
-        [replace(PLANNED[0], data=b"x = 2\n"), PLANNED[1]],
-        [replace(PLANNED[0], path="c.py"), PLANNED[1]],
-        [replace(PLANNED[0], op="create"), PLANNED[1]],
-        [replace(PLANNED[0], mode=0o755), PLANNED[1]],
-        [replace(PLANNED[0], before=FileFacts("a.py", "3" * 64)), PLANNED[1]],
-    ]
-    for other in others:
-        error = mismatch(request(), other, **HERE)  # type: ignore[arg-type]
-        assert error is not None
-        assert error.code == "E_APPROVAL_MISMATCH"
-    for name, value in (("run_id", "other"), ("phase_id", "two"), ("attempt", 3)):
-        assert mismatch(request(), PLANNED, **{**HERE, name: value}) is not None  # type: ignore[arg-type]
 
 
 NEW_TEST = [Planned("tests/test_a.py", "create", FileFacts("tests/test_a.py"), b"def test_a(): pass\n")]

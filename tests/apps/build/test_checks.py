@@ -300,19 +300,6 @@ def test_a_junit_file_counts_only_if_this_run_wrote_it(place: Path) -> None:
     assert take_baseline(fresh).reports["suite"].failing == ("m.t",)
 
 
-def test_a_baseline_that_still_holds_is_not_made_again(place: Path) -> None:
-    context = context_of(place, commands=(suite("import pathlib; pathlib.Path('ran').write_text('x')"),))
-    known = Baseline(
-        {
-            "suite": take_baseline(replace(context, commands=(Command(("no-such-tool",), name="suite"),))).reports[
-                "suite"
-            ]
-        }
-    )
-    assert take_baseline(context, known.reports.get).id == known.id
-    assert not (place / "ran").exists()
-
-
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [
@@ -393,15 +380,6 @@ def test_a_failure_of_the_machine_is_not_the_models(place: Path) -> None:
     health = check_health(context_of(place), custom=(gone, lambda _: CheckResult("tests", "fail", "x")), only=())
     assert [each.retryable for each in health.errors] == [False, True]
     assert make("x", gone, context_of(place)).name == "workspace"
-
-
-def test_the_digest_of_the_tree_changes_with_any_file(place: Path) -> None:
-    root = Root(place)
-    first = manifest.tree_digest(root, Policy())
-    (place / "new.txt").write_text("x\n")
-    assert manifest.tree_digest(root, Policy()) != first
-    (place / "new.txt").unlink()
-    assert manifest.tree_digest(root, Policy()) == manifest.tree_digest(root, Policy())
 
 
 def test_checks_change_nothing(place: Path) -> None:

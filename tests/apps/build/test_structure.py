@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegate.apps.build.errors import PhaseExecutorError, told
+from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.policy import Policy
-from phasegate.apps.build.schema import Change, PhaseSpec
-from phasegate.apps.build.validation.structure import check_changes, check_scope, read_changes
+from phasegate.apps.build.schema import MODES, Change, PhaseSpec
+from phasegate.apps.build.validation.structure import check_changes, check_scope
 
 POLICY = Policy(max_file_bytes=100, max_total_bytes=250, max_changes=5)
 
@@ -39,24 +40,16 @@ def codes(errors: list[PhaseExecutorError]) -> list[tuple[str, Any, Any]]:
     return [(error.code, error.details.get("rule"), error.details.get("index")) for error in errors]
 
 
-def test_well_formed_changes_are_read_with_their_paths_in_one_spelling() -> None:
-    given_ = [
-        change("./src//a.py"),
-        change("b\\c.py", "create", ""),
-        change("old.py", "delete", None),
-        {"path": "x", "mode": "delete"},
-    ]
-    read, errors = read_changes(given_, POLICY)
-    assert errors == []
-    assert read == [
-        (0, Change("src/a.py", "modify", "x\n")), (1, Change("b/c.py", "create", "")), (2, Change("old.py", "delete")),
-        (3, Change("x", "delete")),
+def test_well_formed_changes_are_fine_as_mappings_and_as_changes_in_any_spelling(root: Root) -> None:
+    changes = [
+        change("./src//a.py"), change("b\\c.py", "create", ""), change("old.py", "delete", None), change("e", "delete", ""),
+        {"path": "x", "mode": "delete"}, Change("new.py", "create", ""),
     ]  # fmt: skip
-    assert read_changes([each for _, each in read], POLICY) == (read, [])
+    assert check_changes(changes[:5], Protection(None), root, POLICY) == []
+    assert check_changes(changes[5:], Protection(None), root, POLICY) == []
 
 
 def test_no_changes_at_all_are_well_formed(root: Root) -> None:
-    assert read_changes([], POLICY) == ([], [])
     assert check_changes([], Protection(None), root, POLICY) == []
 
 
@@ -64,7 +57,6 @@ def test_no_changes_at_all_are_well_formed(root: Root) -> None:
     "changes", [None, 7, "src/a.py", b"x", {"path": "x"}, {1, 2}, object()], ids=lambda each: type(each).__name__
 )
 def test_what_is_no_list_is_one_error(root: Root, changes: object) -> None:
-    assert read_changes(changes, POLICY)[0] == []
     assert codes(check_changes(changes, Protection(None), root, POLICY)) == [("E_STRUCTURE", "S1", None)]
 
 
@@ -92,21 +84,18 @@ def test_what_is_no_list_is_one_error(root: Root, changes: object) -> None:
 def test_what_is_malformed_is_told_with_its_rule_and_place(root: Root, entry: object, code: str, rule: str) -> None:
     errors = check_changes([change("b.py"), entry], Protection(None), root, POLICY)
     assert codes(errors) == [(code, rule, 1)]
-    read, same = read_changes([change("b.py"), entry], POLICY)
-    assert [index for index, _ in read] == [0]
-    assert [error.message for error in same] == [error.message for error in errors]
     assert all(len(error.message.splitlines()) == 1 and error.message.encode() for error in errors)
 
 
-def test_sizes_at_the_limit_are_allowed() -> None:
+def test_sizes_at_the_limit_are_allowed(root: Root) -> None:
     changes = [change(f"{number}.txt", content="x" * 50) for number in range(5)]
-    assert read_changes(changes, POLICY)[1] == []
-    assert codes(read_changes([change(content="x" * 100)], POLICY)[1]) == []
+    assert check_changes(changes, Protection(None), root, POLICY) == []
+    assert check_changes([change(content="x" * 100)], Protection(None), root, POLICY) == []
 
 
-def test_too_many_and_too_large_together_are_told_after_everything_else() -> None:
+def test_too_many_and_too_large_together_are_told_after_everything_else(root: Root) -> None:
     changes = [change(f"{number}.txt", content="x" * 50) for number in range(5)] + [change("", "x", "y")]
-    errors = read_changes(changes, POLICY)[1]
+    errors = check_changes(changes, Protection(None), root, POLICY)
     assert codes(errors) == [
         ("E_STRUCTURE", "S3", 5),
         ("E_STRUCTURE", "S4", 5),
@@ -196,8 +185,8 @@ class Broken(Mapping[str, Any]):
         return 2
 
 
-def test_a_mapping_that_fails_is_malformed() -> None:
-    assert codes(read_changes([Broken()], POLICY)[1]) == [("E_STRUCTURE", "S2", 0)]
+def test_a_mapping_that_fails_is_malformed(root: Root) -> None:
+    assert codes(check_changes([Broken()], Protection(None), root, POLICY)) == [("E_STRUCTURE", "S2", 0)]
 
 
 _VALUES = st.recursive(
@@ -220,15 +209,13 @@ def somewhere(tmp_path_factory: pytest.TempPathFactory) -> Root:
 @settings(max_examples=200)
 def test_whatever_is_given_the_answer_is_a_list_of_errors(somewhere: Root, changes: object) -> None:
     errors = check_changes(changes, Protection(None), somewhere, POLICY)
-    read, structural = read_changes(changes, POLICY)
     assert all(each.message for each in errors)
-    assert len(structural) <= len(errors)
     indexes = [each.details["index"] for each in errors if "index" in each.details]
     assert indexes == sorted(indexes)
     assert all(each["category"] == "validation" for each in told(errors))
     if not errors:
         assert isinstance(changes, list)
-        assert [index for index, _ in read] == list(range(len(changes)))
+        assert all(normalise(each["path"]) and each["mode"] in MODES for each in changes)
 
 
 def _scope_errors(

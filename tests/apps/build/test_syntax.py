@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tracemalloc
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Found
-from phasegate.apps.build.validation import syntax, yaml_scan
+from phasegate.apps.build.validation import syntax
 
 POLICY = Policy()
+needs_libyaml = pytest.mark.skipif(not yaml.__with_libyaml__, reason="needs PyYAML with libyaml")
 
 BAD = [
     ("a.py", "def f(:\n"),
@@ -91,28 +96,31 @@ def test_any_text_is_judged(path: str, text: str) -> None:
     assert len(syntax.check(path, text, POLICY).errors) <= 1
 
 
+# JSON writes characters beyond these as two halves, which are none in YAML.
+TEXTS = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=12)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=12), lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(min_size=1, max_size=8), inner, max_size=3), max_leaves=12,
+    st.none() | st.booleans() | st.integers() | TEXTS, lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=12,
 )  # fmt: skip
 
 
 @given(VALUES)
-@settings(max_examples=60)
-def test_the_scan_without_a_library_refuses_nothing_that_is_yaml(value: object) -> None:
-    yaml = pytest.importorskip("yaml")
+@settings(max_examples=50)
+def test_what_a_library_writes_as_yaml_is_read_with_and_without_libyaml(value: object) -> None:
     for text in (yaml.safe_dump(value), yaml.safe_dump(value, default_flow_style=True), json.dumps(value)):
-        assert yaml_scan.problem(text) is None, text
+        assert syntax.problem("a.yaml", text) is None, text
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(yaml, "__with_libyaml__", False)
+            assert syntax.problem("a.yaml", text) is None, text
 
 
-@pytest.mark.parametrize(("path", "text"), [case for case in BAD if case[0].startswith("a.y")], ids=range(4))
-def test_without_a_library_the_commonest_mistakes_are_seen(
-    path: str, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(syntax, "_yaml_library", lambda: None)
-    assert [each.code for each in syntax.check(path, text, POLICY).errors] == ["E_SYNTAX"]
+@pytest.fixture(params=[pytest.param(True, marks=needs_libyaml), False], ids=["libyaml", "python"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyYAML with the C library, and as it is where that is missing."""
+    monkeypatch.setattr(yaml, "__with_libyaml__", request.param)
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     "text",
     [
@@ -128,8 +136,82 @@ def test_without_a_library_the_commonest_mistakes_are_seen(
         "a: http://x/y\nb: a#b\n",
         "- - a\n  - b\n- c\n",
         "list:\n- a: 1\n  b: 2\n- a: 3\nother: 1\n",
+        "a: !Ref b\n---\nb: 'it''s'\n",
+        "a: !!python/object/apply:os.system ['x']\n",
+        "a: |\n  x\n  \ty\n",
+        "a: 1\r\nb:\r\n  - 2\r\n",
+        "a: \U0001f600 # \u00fc\n",
     ],
-    ids=range(12),
+    ids=range(17),
 )
-def test_without_a_library_ordinary_files_pass(text: str) -> None:
-    assert yaml_scan.problem(text) is None
+def test_ordinary_yaml_passes(text: str) -> None:
+    assert syntax.problem("a.yml", text) is None
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: [1, 2\nb: 3\n", 2), ("a: {b: 1]\n", 1), ("a: 1\nb: 'open\n", 3), ('a: "open\n', 2), ("\ta: 1\n", 1),
+        ("a: 1\nb:\n\t- 2\n", 3), ("a:\n    b: 1\n  c: 2\n", 3), ("a: b: c\n", 1), ("a: 1\n- b\n", 2),
+    ],
+    ids=range(9),
+)  # fmt: skip
+def test_mistakes_in_yaml_are_told_with_their_line(text: str, line: int) -> None:
+    assert (syntax.problem("a.yaml", text) or "").startswith(f"it is no YAML: line {line}, column ")
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize("text", ["a: \0\n", "a: \x07\n", "a: \ud800\n"], ids=["zero", "bell", "half"])
+def test_characters_that_yaml_cannot_have_are_a_mistake(text: str) -> None:
+    assert (syntax.problem("a.yaml", text) or "").startswith("it is no YAML: ")
+
+
+def laughs(levels: int) -> str:
+    """YAML of a few lines that stands for ten to the power of so many values."""
+    lines = ["l0: &l0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.usefixtures("library")
+def test_a_billion_laughs_cost_nothing() -> None:
+    tracemalloc.start()
+    try:
+        assert syntax.problem("a.yaml", laughs(60)) is None
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+DEEP = [
+    "[" * 100_000,
+    "{" * 100_000,
+    "- " * 100_000,
+    "[" * 100_000 + "]" * 100_000,
+    "\n".join(" " * depth + "a:" for depth in range(2_000)),
+    "? " * 100_000,
+]
+
+
+@needs_libyaml
+@pytest.mark.parametrize("text", DEEP, ids=range(len(DEEP)))
+def test_yaml_of_any_depth_leaves_the_process_alive(text: str) -> None:
+    code = "import sys; from phasegate.apps.build.validation import syntax; syntax.problem('a.yaml', sys.stdin.read())"
+    ended = subprocess.run([sys.executable, "-c", code], input=text, text=True, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert len(syntax.check("a.yaml", text, POLICY).errors) <= 1
+
+
+@pytest.mark.usefixtures("library")
+def test_moderate_depth_is_no_mistake() -> None:
+    assert syntax.problem("a.yaml", "[" * 200 + "]" * 200) is None
+
+
+def test_the_library_is_imported_only_for_yaml() -> None:
+    code = (
+        "import sys; from phasegate.apps.build.validation import syntax; syntax.problem('a.json', '{}'); "
+        "before = 'yaml' in sys.modules; syntax.problem('a.yaml', ''); print(before, 'yaml' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)
+    assert ended.stdout == "False True\n"

@@ -28,11 +28,11 @@ def spec_of(**fields: Any) -> PhaseSpec:
 
 
 def look(
-    root: Root, *changes: Change, shown: Shown | None = None, spec: PhaseSpec | None = None, **others: Any
+    root: Root, *changes: Change, shown: Shown | None = None, spec: PhaseSpec | None = None
 ) -> tuple[list[Change], list[str], tuple[str, ...]]:
     """The changes that are left, the codes of the errors, the warnings; with every file shown as said."""
     seen = {} if shown is None else {each.path: (root.facts(each.path), shown) for each in changes}
-    left, found = resolve(changes, seen, root, spec or spec_of(), POLICY, **others)
+    left, found = resolve(changes, seen, root, spec or spec_of(), POLICY)
     return left, [each.code for each in found.errors], found.warnings
 
 
@@ -102,9 +102,6 @@ def test_deleting_needs_a_file_and_the_permission(root: Root) -> None:
     assert look(root, change) == ([change], [], ())
     assert look(root, change, spec=spec_of(allow_delete=False))[:2] == ([], ["E_SCOPE"])
     assert look(root, Change("b.py", "delete"))[:2] == ([], ["E_DELETE_MISSING"])
-    left, errors, warnings = look(root, Change("b.py", "delete"), deleted_before={"b.py"})
-    assert (left, errors) == ([], [])
-    assert "deleted before" in warnings[0]
 
 
 def test_a_file_that_somebody_edited_meanwhile_is_left_alone(root: Root) -> None:
