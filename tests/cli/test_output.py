@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -97,3 +99,26 @@ def test_json_keeps_its_letters(capsys: pytest.CaptureFixture[str]) -> None:
     written = capsys.readouterr().out
     assert "Café" in written
     assert json.loads(written) == {"name": "Café", "broken": "\ud800"}
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[31m", "\x7f", "\x9b31m", "\x85", "\u202e", "\u2028", "\U000e0001", "\ud800", "a\nb"]
+)
+def test_json_has_no_character_that_controls_a_terminal(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    output.write_json({f"key {text}": [f"Caf\u00e9 {text}"]})
+    written = capsys.readouterr().out
+    assert [c for c in written if not (c.isprintable() or c == "\n")] == []
+    assert "Caf\u00e9" in written
+    assert json.loads(written) == {f"key {text}": [f"Caf\u00e9 {text}"]}
+
+
+@given(
+    st.recursive(st.text() | st.none() | st.integers(), lambda each: st.lists(each) | st.dictionaries(st.text(), each))
+)
+def test_whatever_is_written_as_json_is_printable_and_comes_back(value: Any) -> None:
+    with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) as written:
+        output.write_json(value)
+        written.seek(0)
+        text = written.read()
+    assert all(c.isprintable() or c == "\n" for c in text)
+    assert json.loads(text) == value

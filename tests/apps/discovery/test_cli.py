@@ -54,10 +54,7 @@ def cli(empty: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call
         code = main(["--database", f"sqlite:///{tmp_path}/discovery.db", "discovery", *words, *who])
         out, err = capsys.readouterr()
         assert "Traceback" not in out + err
-        # What is written for programs has such characters as escapes where JSON wants it so.
-        shown = err if "--json" in words else out + err
-        assert [c for c in shown if not (c.isprintable() or c in "\n\t")] == []
-        assert "\x1b" not in out
+        assert [c for c in out + err if not (c.isprintable() or c in "\n\t")] == []
         return code, out, err
 
     return call
@@ -155,6 +152,17 @@ def test_assets_are_approved_one_by_one_with_changes(cli: Call, tmp_path: Path) 
     assert [each["name"] for each in told(cli, "assets")["assets"]] == ["renamed", "web-002"]
 
 
+def test_what_validators_remark_is_told(cli: Call, tmp_path: Path) -> None:
+    assert cli("run", str(write(tmp_path / "a.csv", [{"Name": "a", "RAM": "8"}])))[0] == 0
+    code, out, _ = cli("approve")
+    said = "data_cleansing: warning of mapping_completeness: "
+    assert (code, said in out, "waits for asset_preview" in out) == (0, True, True), out
+    remarks = [line.removeprefix("data_cleansing: warning of ") for line in out.splitlines() if said in line]
+    assert told(cli, "status")["details"]["warnings"]["data_cleansing"] == remarks
+    code, out, _ = cli("approve")
+    assert (code, "completed" in out, said in out) == (0, True, True)
+
+
 def test_long_values_are_decided_on(cli: Call, tmp_path: Path) -> None:
     code, out, _ = cli("run", str(write(tmp_path / "a.csv", [host(1, Location="x" * 300)])), "--analysis")
     assert (code, "decide-data" in out) == (0, True)
@@ -222,7 +230,8 @@ def test_every_command_answers_with_one_json_document(cli: Call, tmp_path: Path)
     assert ask("dependencies")["dependencies"]
     assert ask("debts")["debts"]
     for words in (
-        ("status",), ("flows",), ("profile",), ("skipped",), ("assets",), ("export", "--to", "o.csv"), ("audit",)
+        ("status",), ("flows",), ("profile",), ("skipped",), ("assets",), ("export", "--to", "o.csv"), ("audit",),
+        ("health",), ("repair",),
     ):  # fmt: skip
         ask(*words)
     assert answers["status"]["flow"]["status"] == "completed"
@@ -251,6 +260,29 @@ def test_retry_answers_with_one_json_document(cli: Call, tmp_path: Path) -> None
     code, out, _ = cli("retry", "--json")  # with the same choice, which cannot be carried out
     assert (code, json.loads(out)["flow"]["status"]) == (1, "failed")
     assert json.loads(out)["status"] == "running"
+
+
+def test_how_well_flows_are_is_told_and_what_is_ill_ends_with_one(cli: Call, tmp_path: Path) -> None:
+    assert cli("health")[1] == "healthy: there is no flow; workers: 0 living, 0 lost\n"
+    assert cli("repair")[1] == "there is nothing to repair\n"
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(2))))[0] == 0
+    code, out, _ = cli("health")
+    assert (code, out.startswith("healthy: 1 healthy; workers: "), "waits for a person" in out) == (0, True, False)
+    assert "it waits for a person: field_mapping" in cli("health", "--all")[1]
+    assert cli("approve")[0] == 0
+    assert cli("reject", "--comment", "not these")[0] == 1
+    code, out, _ = cli("health")
+    assert (code, out.startswith("failed: 1 failed; "), "asset_inventory failed" in out) == (1, True, True)
+    flow = told(cli, "flows")["flows"][0]["flow_id"]
+    assert f"phasegate discovery retry --flow {flow}" in out
+    planned = told(cli, "repair", "--again", "--dry-run")
+    assert [(each["action"], each["done"]) for each in planned["actions"]] == [("retry", False)]
+    assert told(cli, "flows")["flows"][0]["status"] == "failed"
+    done = told(cli, "repair", "--again")
+    assert [(each["action"], each["done"]) for each in done["actions"]] == [("retry", True)]
+    assert waits(cli) == "asset_preview"
+    assert cli("health")[0] == 0
+    assert cli("health", who=("--client", "fabrikam", "--engagement", "q4"))[1].startswith("healthy: there is no flow")
 
 
 # --- in the terminal --------------------------------------------------------------------------------------------------

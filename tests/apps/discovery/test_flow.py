@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from phasegate.apps.discovery.errors import (
     ValidationFailed,
 )
 from phasegate.apps.discovery.service.creating import Blocked
+from phasegate.apps.discovery.statements.flows import FLOW
+from phasegate.apps.discovery.statements.mappings import MAPPINGS
 from phasegate.errors import InputError, NotAllowed, Stale
 from tests.apps.discovery.steps import DEVICES, begun, host, hosts, made, mapped, names, waits_for, write
 
@@ -26,7 +29,7 @@ def test_the_main_job_and_the_same_file_again(discovery: Discovery) -> None:
     flow = made(discovery, mapped(discovery, begun(discovery, DEVICES)))
     # The file has one name three times: one asset, and two conflicts.
     assert [each["conflict_key"] for each in discovery.conflicts(flow)] == ["pp:mdf", "pp:mdf"]
-    assert discovery.status(flow)["progress_percentage"] == 80
+    assert discovery.status(flow)["progress_percentage"] == 93.33  # two thirds of the last phase
     discovery.resolve_all(flow, "keep_existing")
     discovery.work()
     status = discovery.status(flow)
@@ -51,7 +54,9 @@ def test_values_of_the_devices_are_converted(discovery: Discovery) -> None:
     assert router["custom_attributes"] is None  # every column has a field
 
 
-def test_progress_moves_when_phases_are_complete_and_only_then(discovery: Discovery, engine: Engine) -> None:
+def test_progress_moves_when_phases_or_their_records_are_done_and_only_then(
+    discovery: Discovery, engine: Engine
+) -> None:
     created = discovery.create(DEVICES)
     seen = [discovery.status(created.flow_id)["progress_percentage"]]
     assert discovery.status(created.flow_id)["status"] == "initialized"
@@ -64,7 +69,7 @@ def test_progress_moves_when_phases_are_complete_and_only_then(discovery: Discov
     discovery.resolve_all(created.flow_id, "keep_existing")
     discovery.work()
     seen.append(discovery.status(created.flow_id)["progress_percentage"])
-    assert seen == [0, 40, 80, 80, 100]
+    assert seen == [0, 40, 86.67, 93.33, 100]  # records that were looked at, and made into assets, are parts of a phase
     row = engine.read("SELECT * FROM discovery_flows")[0]
     flags = [name for name, value in row.items() if name.endswith("_completed") and value]
     assert len(flags) == 5
@@ -161,6 +166,62 @@ def test_guesses_begin_with_what_people_decided_before(discovery: Discovery, tmp
     flow = begun(discovery, write(tmp_path / "b.csv", [{"Name": "c", "Kiste": "d"}]))
     found = {each["source_field"]: each for each in discovery.mappings(flow)}
     assert (found["Kiste"]["target_field"], found["Kiste"]["confidence"]) == ("rack_location", 0.9)
+
+
+def test_approving_once_more_teaches_nothing_more(discovery: Discovery, tmp_path: Path) -> None:
+    flow = begun(discovery, write(tmp_path / "a.csv", [{"Name": "a", "OS": "Linux", "Qux Zap": "b"}]))
+    for _ in range(3):
+        told = discovery.approve(flow, ["Name"])
+        assert (told["successful"], told["failed"], told["complete"]) == (1, 0, False)
+        discovery.reject(flow, ["OS"])
+    approved = next(each for each in discovery.mappings(flow) if each["source_field"] == "Name")
+    assert (approved["status"], approved["approved_by"]) == ("approved", "ann")
+    learned = discovery.engine.read("SELECT source_field, times FROM learned_mappings ORDER BY source_field")
+    assert [(row["source_field"], row["times"]) for row in learned] == [("Name", 1), ("OS", 1)]
+    discovery.approve(flow, ["OS"])  # another decision
+    assert discovery.engine.read("SELECT count(*) AS n FROM learned_mappings WHERE times > 1")[0]["n"] == 0
+    assert discovery.engine.read("SELECT count(*) AS n FROM learned_mappings")[0]["n"] == 3
+
+
+def test_a_field_that_a_person_chose_says_so(discovery: Discovery, tmp_path: Path) -> None:
+    flow = begun(discovery, write(tmp_path / "a.csv", [{"Name": "a", "Qux Zap": "b", "Kiste": "c", "OS": "Linux"}]))
+    before = {each["source_field"]: each for each in discovery.mappings(flow)}
+    assert before["Kiste"]["agent_reasoning"] == before["Qux Zap"]["agent_reasoning"] == "no field is known for it"
+    discovery.edit(flow, "Kiste", "rack_location")
+    discovery.edit(flow, "OS", before["OS"]["target_field"])  # which it has already
+    discovery.approve(flow, ["Name", "OS", "Kiste"])
+    discovery.keep_the_rest(flow)
+    found = {each["source_field"]: each for each in discovery.mappings(flow)}
+    for column in ("Kiste", "Qux Zap"):
+        assert (found[column]["agent_reasoning"], found[column]["match_type"]) == ("ann chose it", "manual")
+    for column in ("Name", "OS"):
+        assert found[column]["agent_reasoning"] == before[column]["agent_reasoning"]
+        assert found[column]["match_type"] == before[column]["match_type"]
+
+
+def test_a_request_looks_up_its_flow_and_its_mappings_once(
+    discovery: Discovery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    read = Engine.read
+
+    def counted(engine: Engine, statement: Any, params: Any = None) -> Any:
+        asked.append(statement)
+        return read(engine, statement, params)
+
+    monkeypatch.setattr(Engine, "read", counted)
+    flow = begun(discovery, write(tmp_path / "a.csv", [host(1, Location="x" * 300)]))
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: discovery.decide_data(flow, {"Location": "skip"}), lambda: discovery.approve(flow),
+        lambda: discovery.approve_assets(flow, "all"),
+    )  # fmt: skip
+    for act in acts:
+        asked.clear()
+        act()
+        assert asked.count(FLOW) == 1
+        assert asked.count(MAPPINGS) <= 1
+        discovery.work()
+    assert discovery.status(flow)["status"] == "completed"
 
 
 def test_proposing_again_keeps_what_people_have_decided(discovery: Discovery) -> None:

@@ -28,7 +28,7 @@ from phasegate.apps.discovery import (
 from phasegate.apps.discovery.errors import DiscoveryError
 from phasegate.apps.discovery.guarding import guarded
 from phasegate.apps.discovery.phase_names import PHASES
-from phasegate.apps.discovery.phases import importing
+from phasegate.apps.discovery.phases import cleansing, common, importing, previewing
 from tests.apps.discovery.steps import begun, host, hosts, made, mapped, names, waits_for, write
 from tests.waiting import wait_for
 
@@ -226,6 +226,33 @@ def test_every_reason_of_every_validator_is_told_and_a_refusal_without_one_too(
     discovery.retry(flow)
     discovery.work()
     assert waits_for(discovery, flow) == "field_mapping"
+
+
+def test_what_validators_remark_on_phases_that_they_let_go_on_is_told(
+    discovery: Discovery, witness: Witness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the phase has many pieces, and when it asks before it is done."""
+    for module in (importing, cleansing, previewing):
+        monkeypatch.setattr(module, "PIECE", 2)
+    monkeypatch.setattr(common.rows_after, "__defaults__", (2,))
+    for phase in PHASES:
+        witness.says[f"check {phase}"] = ValidationResult(warnings=(f"{phase} on a Friday", "once"))
+    flow = begun(discovery, write(tmp_path / "a.csv", [each | {"Kiste": "y" * 60} for each in hosts(5)]), analysis=True)
+    discovery.edit(flow, "Kiste", "rack_location")  # 50 characters
+    mapped(discovery, flow)
+    assert waits_for(discovery, flow) == "cleansing_decisions"
+    discovery.decide_data(flow, {"Kiste": "truncate"})
+    result = discovery.execute(flow, "data_cleansing")
+    made(discovery, flow)
+    status = discovery.status(flow, details=True)
+    assert status["status"] == "completed"
+    for phase in PHASES:
+        own = [each for each in status["warnings"][phase] if each.startswith("check ")]
+        assert own == [f"check {phase}: {phase} on a Friday", f"check {phase}: once"]
+        assert witness.called.count(f"check {phase}") == 1
+    assert list(status["warnings"]) == list(PHASES)
+    assert (result["status"], "check data_cleansing: once" in result["warnings"]) == ("completed", True)
+    assert len(names(discovery)) == 5
 
 
 # --- handlers ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasegate.apps.discovery.rules.dictionary import BY_VALUES, CLEAR, LOOSE
+from phasegate.apps.discovery.rules.headings import BY_VALUES, CLEAR, LOOSE
 from phasegate.apps.discovery.rules.mapping import (
     BANDS,
     CERTAIN,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phasegate.apps.discovery.rules.names import LONGEST_NAME, asset_name, normalised_name
+from phasegate.apps.discovery.rules.names import LONGEST_NAME, asset_name, host_of, normalised_name
 from phasegate.apps.discovery.schema import ASSET_TYPES, FIELDS
 
 DEVICE = {"hostname": "lonx01", "fqdn": "lonx01.example.com", "external_id": "CI0042", "serial_number": "SN7"}
@@ -95,3 +95,38 @@ def test_a_normalised_name_stays_as_it_is(text: str) -> None:
     once = normalised_name(text)
     assert normalised_name(once) == once
     assert normalised_name(f" {text}_") == once
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["WEB-01", "web-01.Example.com", "", "a b", "XN--", "xn--zzzzzz99999.example.com", "xn--abc-"]
+)
+def test_a_host_in_ascii_is_kept_as_it_was_written(host: str) -> None:
+    assert host_of(host) == host
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ("M\u00dcLLER-PC", "m\u00fcller-pc"),
+        ("Mu\u0308ller.Example.com", "m\u00fcller.example.com"),
+        ("\uff37\uff25\uff22\u00e4", "web\u00e4"),
+        ("xn--mller-kva.example.com", "m\u00fcller.example.com"),
+        ("XN--MLLER-KVA.example.com", "M\u00fcller.EXAMPLE.com"),
+        ("\u4f8b\u3048\u3002example", "xn--r8jz45g.example"),
+        ("\u0391\u03a3", "\u03b1\u03c2"),
+    ],
+    ids=["case", "composed", "width", "dns", "dns in capitals", "full stop", "greek"],
+)
+def test_hosts_that_are_one_are_kept_in_one_spelling(one: str, same: str) -> None:
+    assert host_of(one) == host_of(same)
+    assert not host_of(one).isascii()
+
+
+@given(st.text(max_size=60) | st.text("xn-abc.123", max_size=40).map(lambda rest: f"xn--{rest}"))
+def test_a_host_that_is_kept_is_kept_as_it_is_and_has_no_upper_case_beyond_ascii(host: str) -> None:
+    kept = host_of(host)
+    assert host_of(kept) == kept
+    assert kept.isascii() or kept.lower() == kept

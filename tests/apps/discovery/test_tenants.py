@@ -75,6 +75,7 @@ EMPTY: dict[str, Callable[[Discovery, Path], object]] = {
     "assets_by_type": lambda found, _: found.assets_by_type(),
     "dependencies": lambda found, _: found.dependencies(),
     "debts": lambda found, _: found.debts(),
+    "health": lambda found, _: found.health()["flows"],
     "export": lambda found, folder: found.export(folder / "theirs.csv"),
 }
 
@@ -89,6 +90,7 @@ OF_ONES_OWN: dict[str, Callable[[Discovery, Ids, Path], object]] = {
     "create": lambda found, _, folder: _forgotten(found, found.create(write(folder / "own.csv", hosts(2))).flow_id),
     "create_from_records": lambda found, _, __: _forgotten(found, found.create_from_records([host(1)]).flow_id),
     "work": lambda found, _, __: found.work(),
+    "repair": lambda found, _, __: found.repair(again=True)["actions"],
     "audit": lambda found, ids, _: [each for each in found.audit(ids.flow) if each["user_id"] != "eve"],
     "audited": lambda found, ids, _: _audited(found, ids),
     "now": lambda found, _, __: found.now(),

@@ -14,7 +14,7 @@ from typing import Any
 
 from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.discovery.configs import FlowTypeConfig, PhaseConfig
-from phasegate.apps.discovery.phases.common import MORE, Place, load, settings
+from phasegate.apps.discovery.phases.common import MORE, WARNINGS, Place, load, settings
 from phasegate.apps.discovery.registries import FlowTypeRegistry, HandlerResult, ValidationResult
 from phasegate.apps.discovery.results import PhaseOutcome, outcome_of
 from phasegate.apps.discovery.statements.flows import FLOW
@@ -29,16 +29,16 @@ def guarded(step: str, phase: PhaseConfig, config: FlowTypeConfig, registries: F
         @functools.wraps(function)
         async def whole(context: Context) -> Any:
             with guard.watching(context):
-                guard.before(context)
-                return guard.after(context, await function(context))
+                remarks = guard.before(context)
+                return guard.after(context, await function(context), remarks)
 
         return whole
 
     @functools.wraps(function)
     def plain(context: Context) -> Any:
         with guard.watching(context):
-            guard.before(context)
-            return guard.after(context, function(context))
+            remarks = guard.before(context)
+            return guard.after(context, function(context), remarks)
 
     return plain
 
@@ -53,10 +53,11 @@ class _Guard:
         self._end = _last_step([each for each in config.phases if not each.can_skip])
         self._end_of_analysis = _last_step(config.phases)
 
-    def before(self, context: Context) -> None:
-        """Raises ``Fatal`` with everything that speaks against the phase."""
+    def before(self, context: Context) -> list[str]:
+        """What validators had to remark on the phase, though they let it go on; also when that was before an earlier piece of
+        it. Raises ``Fatal`` with everything that speaks against the phase."""
         if not self._first or context.feedback is not None or context.answers is not None:
-            return
+            return _remarked(context.feedback) or _remarked(context.questions)
         given = phase_input(context, self.phase.name)
         names = (*(self.config.initialization_handlers if self._begins else ()), *self.phase.pre_handlers)
         for name in names:
@@ -64,14 +65,20 @@ class _Guard:
         state = flow_state(context)
         overrides = (state.get("configuration") or {}).get("validation_overrides", {}).get(self.phase.name, [])
         errors: list[str] = []
+        remarks: list[str] = []
         for name in self.phase.validators:
             if name not in overrides:
-                errors += self._validated(name, given, state, {"skipped": overrides})
+                found = self._validated(name, given, state, {"skipped": overrides})
+                errors += [f"{name}{each}" for each in found.errors]
+                remarks += [f"{name}: {each}" for each in found.warnings]
         if errors:
             raise Fatal("VALIDATION_FAILED: " + "; ".join(errors))
+        return remarks
 
-    def after(self, context: Context, result: Any) -> Any:
-        """What the function gave. Raises ``Fatal`` when it says failure, or when a handler behind the phase fails."""
+    def after(self, context: Context, result: Any, remarks: Sequence[str]) -> Any:
+        """What the function gave, with the validators' remarks if it is a mapping. Raises ``Fatal`` when it says failure, or when
+        a handler behind the phase fails."""
+        result = _with_remarks(context, result, remarks)
         value = result.value if isinstance(result, Outcome) else result
         outcome, error = outcome_of(value)
         if outcome is PhaseOutcome.FAILED:
@@ -106,16 +113,16 @@ class _Guard:
 
     def _validated(
         self, name: str, given: Mapping[str, Any], state: Mapping[str, Any], overrides: Mapping[str, Any]
-    ) -> list[str]:
+    ) -> ValidationResult:
+        """What a validator says. Its errors begin with what stands between them and its name."""
         try:
             found = self._registries.validators.get(name)(given, state, overrides)
         except Exception as error:
-            return [f"{name} crashed: {type(error).__name__}: {error}"]
+            return ValidationResult.of([f" crashed: {type(error).__name__}: {error}"])
         if not isinstance(found, ValidationResult):
-            return [f"{name} gives {type(found).__name__}, which is no ValidationResult"]
-        if found.valid:
-            return []
-        return [f"{name}: {each}" for each in found.errors or ("it refuses without a reason",)]
+            return ValidationResult.of([f" gives {type(found).__name__}, which is no ValidationResult"])
+        refused = [] if found.valid else [f": {each}" for each in found.errors or ("it refuses without a reason",)]
+        return ValidationResult.of(refused, found.warnings)
 
     def _handle(self, name: str, given: Mapping[str, Any]) -> None:
         try:
@@ -126,6 +133,21 @@ class _Guard:
             raise Fatal(f"handler {name} gives {type(found).__name__}, which is no HandlerResult")
         if not found.success:
             raise Fatal(f"handler {name} failed: {found.error or 'it does not say why'}")
+
+
+def _remarked(value: Any) -> list[str]:
+    return list(value.get(WARNINGS, ())) if isinstance(value, Mapping) else []
+
+
+def _with_remarks(context: Context, result: Any, remarks: Sequence[str]) -> Any:
+    """What a function gave, or asks, with what the validators had to remark."""
+    if not remarks:
+        return result
+    if isinstance(result, Outcome):
+        return Outcome(result.word, _with_remarks(context, result.value, remarks))
+    if isinstance(result, type(context.ask(None))):
+        return context.ask(_with_remarks(context, result.questions, remarks))
+    return {**result, WARNINGS: list(remarks)} if isinstance(result, Mapping) else result
 
 
 def _last_step(phases: Sequence[PhaseConfig]) -> str | None:

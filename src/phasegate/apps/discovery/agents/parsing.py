@@ -7,13 +7,13 @@ so that it is not taken for the answer.
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from phasegate.apps.discovery.errors import AgentError
 from phasegate.llm import redact
+from phasegate.llm.json_strict import JSONTextError, loads
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -107,50 +107,9 @@ def _value(body: str) -> Any:
     if body[0] in "{[" and body[-1] not in "}]":
         raise UnusableAnswer("the answer is cut short: it ends before its JSON is closed, or goes on after it")
     try:
-        value = json.loads(
-            body, object_pairs_hook=_object, parse_float=_finite, parse_constant=_no_constant
-        )  # fmt: skip
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise UnusableAnswer("the answer has half of a surrogate pair, which is no character") from None
-    except (ValueError, RecursionError) as error:
-        raise UnusableAnswer(f"the answer is not JSON from beginning to end: {_why(error)}") from None
-    if _deeper_than(DEEPEST, value):
-        raise UnusableAnswer(f"the answer is nested more than {DEEPEST} levels deep")
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("an object names the same key twice")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _why(error: ValueError | RecursionError) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else _shortened(str(error))
-
-
-def _deeper_than(limit: int, value: Any) -> bool:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(limit):
-        level = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
-    return bool(level)
-
-
-def _children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+        return loads(body, deepest=DEEPEST)
+    except JSONTextError as error:
+        raise UnusableAnswer(f"the answer is not JSON from beginning to end: {_shortened(str(error))}") from None
 
 
 def _shortened(text: str) -> str:

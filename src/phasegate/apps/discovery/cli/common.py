@@ -72,12 +72,15 @@ def report(session: Session, found: Discovery, flow_id: str, told: Mapping[str, 
 
 def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
     said = f"{status['flow_name']}: {status['operational_status']}, {status['progress_percentage']:g} %"
-    lines = [said + (f", {status['current_phase']}" if status["current_phase"] else "")]
+    phase = f", {status['current_phase']}" if status["current_phase"] else ""
+    lines = [said + phase + _records(status["phase_state"])]
     if status["error_message"]:
         lines.append(f"{status['error_phase']}: {status['error_message']}")
     waits = status["phase_state"].get("waits_for")
+    details = found.status(status["flow_id"], details=True)
+    lines += [f"{phase}: warning of {each}" for phase, remarks in details["warnings"].items() for each in remarks]
     if waits == "asset_preview":
-        lines.append(_cleansed(found.status(status["flow_id"], details=True)["cleansing"]))
+        lines.append(_cleansed(details["cleansing"]))
     if waits:
         client, engagement = map(shlex.quote, found.tenant.key)
         who = f"--client {client} --engagement {engagement}"
@@ -86,6 +89,14 @@ def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
         counts = found.assets_by_type()
         lines.append(f"{sum(counts.values())} assets: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
     return lines
+
+
+def _records(state: Mapping[str, Any]) -> str:
+    """How far a step is that goes through the records; nothing of a state in which none is."""
+    if "done" not in state:
+        return ""
+    total = f" of {state['total']:,}" if state["total"] else ""
+    return f", {state['done']:,}{total} records in {state['step']}"
 
 
 def _cleansed(told: Mapping[str, Any]) -> str:

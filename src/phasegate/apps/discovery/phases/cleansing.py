@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from phasegate import Context, Fatal, Outcome
-from phasegate.apps.discovery.phases.common import MORE, PIECE, Place, dump, left, load, rows_after
+from phasegate import Context, Fatal
+from phasegate.apps.discovery.phases.common import PIECE, Place, dump, left, load, more, rows_after
 from phasegate.apps.discovery.phases.validating import limits_of, profile_of
 from phasegate.apps.discovery.rules.cleansing import Cleansed, cleanse, quality
 from phasegate.apps.discovery.rules.mapping import heading_unit
@@ -52,8 +52,9 @@ def cleanse_rows(context: Context) -> Any:
         _count(counts, found, valid=bool(row["is_valid"]))
         context.write(CLEANSED, _written(place, row, found, before))
     if len(rows) == PIECE:
-        context.progress(counts["rows"])
-        return Outcome(MORE, {"row": rows[-1]["row_number"], "counts": dict(counts), "decisions": decisions})
+        total = state.get("total") or context.read(COUNT_ROWS, place.where)[0]["n"]
+        after = {"row": rows[-1]["row_number"], "counts": dict(counts), "decisions": decisions}
+        return more(context, after, counts["rows"], total)
     return _summary(context, place, counts)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import orjson
 
-from phasegate import Context
+from phasegate import Context, Outcome
 from phasegate.apps.discovery.statements.imports import ROWS
 from phasegate.apps.discovery.tenancy import Tenant
 
 #: The outcome with which a phase says that there is more of the same to do.
 MORE = "more"
+#: Under which the output of a phase's first step has what its validators had to remark.
+WARNINGS = "validation_warnings"
 #: Rows of one piece: a commit takes a fraction of a second, and the rows of a piece little memory.
 PIECE = 5_000
 #: Assets that are made in one transaction; on SQLite nobody else can write meanwhile.
@@ -50,6 +52,18 @@ class Place:
 def left(context: Context) -> dict[str, Any]:
     """What the piece before left behind; empty for the first one."""
     return dict(context.feedback) if isinstance(context.feedback, Mapping) else {}
+
+
+def more(
+    context: Context, state: Mapping[str, Any], done: int, total: int | None = None, share: float | None = None
+) -> Outcome:
+    """There is more of the same to do: what the next piece has to know, and how many records are done, of how many.
+
+    Where nobody knows how many there are, ``share`` may say how much of the whole that is, from 0 to 1.
+    """
+    context.progress(done, total)
+    part = min(1.0, done / total) if total else share
+    return Outcome(MORE, {**state, "done": done, "total": total, "share": part})
 
 
 def rows_after(context: Context, place: Place, after: int, most: int = PIECE) -> list[Mapping[str, Any]]:

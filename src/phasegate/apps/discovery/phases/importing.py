@@ -8,7 +8,7 @@ from typing import Any
 from phasegate import Context, Fatal, Outcome
 from phasegate.apps.discovery.errors import InventoryError
 from phasegate.apps.discovery.identifiers import record_id
-from phasegate.apps.discovery.phases.common import MORE, PIECE, Place, dump, left, load, rows_after
+from phasegate.apps.discovery.phases.common import PIECE, Place, dump, left, load, more, rows_after
 from phasegate.apps.discovery.reading.records import Piece, Skipped
 from phasegate.apps.discovery.rules.profile import columns_of, measure_columns
 from phasegate.apps.discovery.rules.scan import Findings, scan_columns
@@ -66,9 +66,16 @@ def import_rows(context: Context) -> Any:
     after = _after(row, piece, state, findings)
     if piece.cursor is not None:
         context.write(PROCESSED, {**place.where, **news(processed_records=after["rows"], updated_at=context.now())})
-        context.progress(after["rows"], row["total_records"] or None)
-        return Outcome(MORE, after)
+        return more(context, after, after["rows"], row["total_records"] or None, _share(inventory, piece.cursor))
     return _summary(context, place, after)
+
+
+def _share(inventory: Mapping[str, Any] | None, cursor: Any) -> float | None:
+    """How much of a file has been read, by its bytes; None of the kinds of which nobody can tell."""
+    if inventory is None or "offset" not in cursor:
+        return None
+    read, size = int(cursor["offset"]), int(inventory["size"])
+    return min(1.0, read / max(1, size))
 
 
 def _piece(workshop: Workshop, place: Place, inventory: Mapping[str, Any], cursor: Any) -> Piece:

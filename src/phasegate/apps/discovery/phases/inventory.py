@@ -13,11 +13,11 @@ from phasegate.apps.discovery.asset_service import AssetService, Made, Result
 from phasegate.apps.discovery.asset_service import read as read_asset
 from phasegate.apps.discovery.conflicts import Applied, apply, snapshot
 from phasegate.apps.discovery.identifiers import new_id
-from phasegate.apps.discovery.phases.common import MADE_AT_ONCE, MORE, Place, dump, left, load
+from phasegate.apps.discovery.phases.common import MADE_AT_ONCE, Place, dump, left, load, more
 from phasegate.apps.discovery.rules.assembly import Assembled, assemble
 from phasegate.apps.discovery.schema import CUSTOM
 from phasegate.apps.discovery.statements.common import news
-from phasegate.apps.discovery.statements.imports import COUNT_MADE, MADE, ROWS
+from phasegate.apps.discovery.statements.imports import COUNT_MADE, COUNT_ROWS, MADE, ROWS
 from phasegate.apps.discovery.statements.inventory import (
     ADD_CONFLICT,
     ADD_DEPENDENCY,
@@ -59,8 +59,8 @@ def create_assets(context: Context) -> Any:
     counts = Counter(state.get("counts", {}))
     last = make_piece(context.session, place, context.now(), approval, state.get("row", 0), counts)
     if last is not None:
-        context.progress(counts["rows"])
-        return Outcome(MORE, {"row": last, "counts": dict(counts)})
+        total = state.get("total") or context.session.execute(COUNT_ROWS, place.where).scalar()
+        return more(context, {"row": last, "counts": dict(counts)}, counts["rows"], total)
     summary = {f"assets_{name}": counts[name] for name in ("created", "duplicates", "failed", "not_approved")}
     summary["errors"] = state.get("errors", [])
     return Outcome(CONFLICTING, summary) if counts["duplicates"] else summary

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from phasegate import Context, Fatal, Outcome
+from phasegate import Context, Fatal
 from phasegate.apps.discovery.errors import CleansingRequired
-from phasegate.apps.discovery.phases.common import MORE, PIECE, Place, dump, left, load, rows_after
+from phasegate.apps.discovery.phases.common import PIECE, Place, dump, left, load, more, rows_after
 from phasegate.apps.discovery.rules.assembly import Assembled, assemble
 from phasegate.apps.discovery.statements.imports import COUNT_CLEANSED, COUNT_ROWS
 
@@ -42,8 +42,7 @@ def preview_assets(context: Context) -> Any:
     found = [(row, assemble(load(row["cleansed_data"]), row["row_number"])) for row in rows]
     after = _after(state, found)
     if len(rows) == PIECE:
-        context.progress(after["count"], after["total"])
-        return Outcome(MORE, after)
+        return more(context, after, after["count"], after["total"])
     return {
         "preview_count": after["count"], "preview_ready": True, "sha256": after["digest"], "by_type": after["types"],
         "warnings": after["warnings"], "assets_preview": after["shown"], "generated_at": context.now().isoformat(),

@@ -12,6 +12,16 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from phasegate.apps.discovery.rules.asset_words import (
+    GENERIC,
+    HARDWARE_WORDS,
+    KIND_WORDS,
+    MACHINE,
+    NAME_WORDS,
+    PARTICULAR,
+    SYSTEM_WORDS,
+    Sense,
+)
 from phasegate.apps.discovery.rules.tokens import Phrases, says_nothing, tokens
 
 
@@ -28,121 +38,14 @@ class Classification:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Sense:
-    asset_type: str
-    weight: int
+def _phrases(*entries: tuple[str, int, str]) -> Phrases[Sense]:
+    return Phrases((phrase, Sense(name, weight)) for name, weight, text in entries for phrase in text.split(", "))
 
 
-# How much a word says. Of several words in one text the heaviest decides, and of equally heavy ones the last, as the last
-# word of a compound is what the thing is: a "SAN switch" is a switch, a "web server" a server, a "docker host" a host.
-_DEVICE = 4  # a box with one purpose, whatever it is connected with
-_PARTICULAR = 3  # says more than that it is a machine
-_MACHINE = 2  # says what sort of machine it is
-_GENERIC = 1  # is in the names of many things
-_SILENT = 0  # looks like a word of a type and is none
-
-_NAME_WORDS = (
-    ("", _SILENT, "san francisco, san jose, san diego, san antonio, san juan, san marino, san salvador, san luis, san mateo"),
-    ("", _SILENT, "san pedro, san sebastian, san miguel, san remo"),
-    ("network", _DEVICE, "switch, sw, netzwerkswitch, commutateur, router, rtr, routeur, firewall, fw, pare feu, access point"),
-    ("network", _DEVICE, "AccessPoint, wireless controller, WLAN controller, wlc, FortiGate, pfSense, OPNsense, Meraki"),
-    ("network", _DEVICE, "MikroTik, UniFi, palo alto, waf, web application firewall, vpn concentrator, virtual switch"),
-    ("network", _DEVICE, "distributed switch, internet gateway, nat gateway, sdwan, sd wan, intrusion detection"),
-    ("network", _DEVICE, "intrusion prevention"),
-    ("load_balancer", _DEVICE, "load balancer, LoadBalancer, load balancing, lb, slb, alb, nlb, elb, gslb, ltm, big ip, f5"),
-    ("load_balancer", _DEVICE, "bigip, NetScaler, HAProxy, application gateway, lastverteiler, repartiteur de charge"),
-    ("load_balancer", _DEVICE, "elastic load balancing, application delivery controller, kemp, LoadMaster"),
-    ("security_group", _DEVICE, "security group, SecurityGroup, nsg, sicherheitsgruppe, groupe de securite, firewall rule"),
-    ("security_group", _DEVICE, "firewall policy, network acl"),
-    ("container", _DEVICE, "container, conteneur"),
-    ("database", _DEVICE, "container database"),
-    ("other", _DEVICE, "kvm switch, kvm console, light switch, patch panel, PatchPanel, network printer, netzwerkdrucker"),
-    ("other", _PARTICULAR, "printer, drucker, imprimante, plotter, pdu, ups, usv, laptop, notebook, workstation, ip phone"),
-    ("other", _PARTICULAR, "power distribution unit, uninterruptible power supply, badge reader, thin client"),
-    ("database", _PARTICULAR, "database, db, dbs, sql, oracle, MySQL, MariaDB, maria db, mssql, SQLite, SQLServer, postgres"),
-    ("database", _PARTICULAR, "PostgreSQL, postgre, pgsql, pg, MongoDB, mongo, cassandra, redis, ora, sybase, hana, teradata"),
-    ("database", _PARTICULAR, "CouchDB, couchbase, InfluxDB, DynamoDB, CosmosDB, neo4j, rds, informix, greenplum, memsql"),
-    ("database", _PARTICULAR, "data warehouse, DataWarehouse, dwh, NoSQL, dbms, rdbms, sql server, dbserver, database server"),
-    ("database", _PARTICULAR, "datenbank, datenbankserver, bdd, base de donnees, bases de donnees"),
-    ("storage", _PARTICULAR, "storage, san, nas, disk, volume, lun, filer, NetApp, isilon, DataStore, bucket, disk array"),
-    ("storage", _PARTICULAR, "tape library, tape, bandbibliothek, object store, blob store, file share, FileShare"),
-    ("storage", _PARTICULAR, "storage server, storage account, data lake, DataLake, speicher, speichersystem, stockage"),
-    ("storage", _PARTICULAR, "baie de stockage, disque, festplatte, efs, ebs, vsan, 3par, PowerStore, PowerVault"),
-    ("virtual_machine", _MACHINE, "virtual machine, VirtualMachine, vm, vms, virtual server, virtual desktop"),
-    ("virtual_machine", _MACHINE, "virtual appliance, machine virtuelle, virtuelle maschine, virtueller server"),
-    ("virtual_machine", _MACHINE, "serveur virtuel, vdi, ec2, lpar"),
-    ("container", _MACHINE, "docker, kubernetes, kube, k8s, podman, OpenShift, aks, eks, gke"),
-    ("server", _DEVICE, "container host, container node, container server"),
-    ("server", _MACHINE, "host, node, hypervisor, esx, esxi, domain controller, bastion, jumphost, jumpbox, mainframe"),
-    ("server", _MACHINE, "bare metal, blade server, docker server, kubernetes worker, kubernetes master, k8s worker"),
-    ("server", _MACHINE, "k8s master, webserver, appserver, fileserver, mailserver, printserver, file server, mail server"),
-    ("server", _MACHINE, "print server"),
-    ("container", _GENERIC, "pod"),
-    ("server", _GENERIC, "server, srv, svr, serveur, blade"),
-    ("network", _GENERIC, "network, netzwerk, reseau, gateway, gw, vpn, wifi, wlan, lan, wan, vlan, proxy, hub, subnet, vpc"),
-    ("network", _GENERIC, "mpls"),
-    ("component", _GENERIC, "component, komponente, composant, module, library, plugin, middleware, microservice, queue"),
-    ("component", _GENERIC, "broker, kafka, RabbitMQ, ActiveMQ, message bus, esb, tomcat, nginx, WebSphere, WebLogic, JBoss"),
-    ("component", _GENERIC, "WildFly, NodeJs, backend, frontend, exporter, memcached, cache, connector, adapter, daemon, agent"),
-    ("application", _GENERIC, "app, application, appl, service, api, web, portal, portail, system, platform, tool, suite"),
-    ("application", _GENERIC, "software, crm, erp, hr, analytics, email, mail, backup, monitoring, pipeline, dashboard"),
-    ("application", _GENERIC, "website, webapp, intranet, extranet, wiki, console, reporting, manager, management, client"),
-    ("application", _GENERIC, "tracker, scheduler, helpdesk, payroll, billing, invoicing, webshop, shop, cms, cmdb, lms, wms"),
-    ("application", _GENERIC, "plm, saas, sap, SharePoint, jira, confluence, jenkins, GitLab, GitHub, ServiceNow, SalesForce"),
-    ("application", _GENERIC, "grafana, splunk, api gateway, payment gateway, sms gateway, data hub, event hub, anwendung"),
-    ("application", _GENERIC, "applikation, programm, werkzeug, logiciel, outil, plattform, plateforme, vCenter, oracle ebs"),
-    ("application", _GENERIC, "oracle financials, google chrome, firefox, microsoft office, office 365, acrobat"),
-)  # fmt: skip
-# Words that mean a type where a type is asked for, and something else or nothing in a name.
-_KIND_WORDS = (
-    ("", _SILENT, "cmdb ci, configuration item, sw"),
-    ("network", _DEVICE, "core sw, access sw, tor sw, network sw"),
-    ("network", _GENERIC, "ap, NetGear, bridge, circuit, wireless, nic, network interface, ip address, network gear"),
-    ("network", _GENERIC, "transceiver, vnet"),
-    ("security_group", _DEVICE, "sg"),
-    ("other", _GENERIC, "desktop, pc, phone, telephone, smartphone, tablet, monitor, scanner, camera, rack, chassis"),
-    ("other", _GENERIC, "enclosure, peripheral, facility, cable, license, licence, lizenz, certificate, zertifikat, contract"),
-    ("other", _GENERIC, "document, thermostat, sensor, iot, projector, electrical, other, sonstige, sonstiges, autre"),
-    ("database", _PARTICULAR, "schema, catalog, tablespace"),
-    ("virtual_machine", _GENERIC, "instance, virtual, virtuell, virtuelle, guest"),
-    ("virtual_machine", _MACHINE, "vm instance, vmware instance"),
-    ("container", _MACHINE, "kubernetes cluster, pod, container service, fargate"),
-    ("server", _GENERIC, "cluster, physical, windows, linux, unix, aix, solaris, hyper v"),
-    ("component", _GENERIC, "interface, integration, job, function, lambda, message queue, topic, endpoint"),
-    ("application", _GENERIC, "application service, business service, program, business capability"),
-)  # fmt: skip
-_HARDWARE_WORDS = (
-    ("network", _DEVICE, "catalyst, nexus, meraki, isr, asr, asa, FirePower, aironet, juniper, srx, fortinet, FortiGate"),
-    ("network", _DEVICE, "palo alto, check point, checkpoint, SonicWall, aruba, arista, ruckus, ubiquiti, MikroTik, switch"),
-    ("network", _DEVICE, "router, firewall, access point, brocade, extreme networks, PowerConnect, ProCurve"),
-    ("load_balancer", _DEVICE, "f5, big ip, bigip, NetScaler, kemp, LoadMaster, load balancer, a10 networks"),
-    ("storage", _PARTICULAR, "NetApp, isilon, PowerVault, PowerStore, PowerMax, PowerScale, vnx, vmax, data domain, nimble"),
-    ("storage", _PARTICULAR, "3par, storwize, FlashSystem, FlashArray, FlashBlade, pure storage, synology, qnap, StoreOnce"),
-    ("storage", _PARTICULAR, "msa, storage, disk array, tape library"),
-    ("other", _PARTICULAR, "LaserJet, OfficeJet, DesignJet, lexmark, kyocera, smart ups, pdu, printer, latitude, ThinkPad"),
-    ("other", _PARTICULAR, "EliteBook, ProBook, MacBook, iphone, ipad, OptiPlex, surface pro, ImageRunner"),
-    ("virtual_machine", _MACHINE, "virtual platform, virtual machine, VMware7, vmware virtual, VirtualBox, kvm, qemu"),
-    ("virtual_machine", _MACHINE, "hvm domu"),
-    ("server", _MACHINE, "PowerEdge, ProLiant, primergy, ThinkSystem, system x, ucs, SuperServer, mainframe, power system"),
-)  # fmt: skip
-_SYSTEM_WORDS = (
-    ("network", _DEVICE, "junos, ios, nx os, nxos, FortiOS, pan os, panos, aruba os, ArubaOS, eos, RouterOS, gaia, vyos"),
-    ("network", _DEVICE, "comware, cumulus, SonicOS, pfSense, OPNsense, EdgeOS, asa, fabric os, firmware"),
-    ("load_balancer", _DEVICE, "tmos, big ip, bigip, NetScaler, LoadMaster"),
-    ("storage", _PARTICULAR, "ontap, OneFS, purity, TrueNAS, FreeNAS, dsm, qts, unity oe, data domain os"),
-    ("other", _DEVICE, "android, iPadOS, WatchOS, tvOS, apple ios"),
-)  # fmt: skip
-
-
-def _phrases(*entries: tuple[str, int, str]) -> Phrases[_Sense]:
-    return Phrases((phrase, _Sense(name, weight)) for name, weight, text in entries for phrase in text.split(", "))
-
-
-_NAMES = _phrases(*_NAME_WORDS)
-_KINDS = _phrases(*_KIND_WORDS, *_NAME_WORDS)
-_HARDWARE = _phrases(*_HARDWARE_WORDS)
-_SYSTEMS = _phrases(*_SYSTEM_WORDS)
+_NAMES = _phrases(*NAME_WORDS)
+_KINDS = _phrases(*KIND_WORDS, *NAME_WORDS)
+_HARDWARE = _phrases(*HARDWARE_WORDS)
+_SYSTEMS = _phrases(*SYSTEM_WORDS)
 
 # At the end of a text these say that it is a program, whatever the program deals with: a "database backup tool". Some do so
 # only after a blank: in "sql-crm" or "nas_backup" they say what the thing is for.
@@ -194,7 +97,7 @@ def classify(record: Mapping[str, Any]) -> Classification:
         return Classification(kind.asset_type, 0.95, "ci_type")
     name = _name_sense(record)
     # That a machine is called a host says no more than that it has an operating system, and less than its hardware.
-    if name is not None and name.weight >= _MACHINE and name.asset_type != "server":
+    if name is not None and name.weight >= MACHINE and name.asset_type != "server":
         return Classification(name.asset_type, 0.8, f"name.{name.asset_type}")
     return _by_system(record) or _by_generic_words(record, name)
 
@@ -206,7 +109,7 @@ def _by_system(record: Mapping[str, Any]) -> Classification | None:
     role = _text(record, "server_role")
     if role:
         meant = _kind(role)
-        particular = meant is not None and meant.weight >= _MACHINE
+        particular = meant is not None and meant.weight >= MACHINE
         return Classification(meant.asset_type if meant and particular else "server", 0.7, "server_role")
     system = _text(record, "operating_system")
     if system:
@@ -215,7 +118,7 @@ def _by_system(record: Mapping[str, Any]) -> Classification | None:
     return None
 
 
-def _by_generic_words(record: Mapping[str, Any], name: _Sense | None) -> Classification:
+def _by_generic_words(record: Mapping[str, Any], name: Sense | None) -> Classification:
     if name is not None and name.asset_type in ("network", "server"):
         return Classification(name.asset_type, 0.6, f"name.{name.asset_type}")
     if _text(record, "hostname") or _text(record, "fqdn"):
@@ -236,24 +139,24 @@ def _text(record: Mapping[str, Any], field: str) -> str:
     return value.strip()[:255]  # enough to tell, and a cell of a megabyte costs no more than another
 
 
-def _name_sense(record: Mapping[str, Any]) -> _Sense | None:
+def _name_sense(record: Mapping[str, Any]) -> Sense | None:
     """The heaviest sense of the names, of equally heavy ones that of the first name."""
     found = (_name(_text(record, field)) for field in ("name", "asset_name", "hostname"))
     return max((each for each in found if each is not None), key=lambda each: each.weight, default=None)
 
 
 @lru_cache(maxsize=8_192)
-def _kind(text: str) -> _Sense | None:
+def _kind(text: str) -> Sense | None:
     return _headed(_parts(tokens(text), _KINDS), _KINDS, _PROGRAMS | _SUBJECTS)
 
 
 @lru_cache(maxsize=8_192)
-def _said(text: str, known: Phrases[_Sense]) -> _Sense | None:
+def _said(text: str, known: Phrases[Sense]) -> Sense | None:
     return _heaviest([sense for sense, _ in known.found(tokens(text))])
 
 
 @lru_cache(maxsize=8_192)
-def _name(text: str) -> _Sense | None:
+def _name(text: str) -> Sense | None:
     if len(text.split()) > 1:
         return _sense_of_phrase(_alike(tokens(text)))
     generated = _GENERATED.fullmatch(text.casefold())
@@ -269,24 +172,24 @@ def _alike(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8_192)
-def _sense_of_phrase(words: tuple[str, ...]) -> _Sense | None:
+def _sense_of_phrase(words: tuple[str, ...]) -> Sense | None:
     words = _parts(words, _NAMES)
     return _heavier(_joined(words), _headed(words, _NAMES, _PROGRAMS | _SUBJECTS))
 
 
 @lru_cache(maxsize=8_192)
-def _sense_of_label(words: tuple[str, ...]) -> _Sense | None:
+def _sense_of_label(words: tuple[str, ...]) -> Sense | None:
     """The sense of a name without a blank. With a number, as in ``sql-tool-02``, its parts are in any order."""
     words = _parts(words, _NAMES)
     if not any(word.isdigit() or word in _SURROUNDINGS for word in words):
         return _heavier(_joined(words), _headed(words, _NAMES, _PROGRAMS))
     plain = _heavier(_joined(words), _heaviest([sense for sense, _ in _NAMES.found(words)]))
-    if (plain is None or plain.weight == _GENERIC) and not _NUMBERED.isdisjoint(_numbered(words)):
-        return _Sense("server", _GENERIC)
-    return _Sense("network", _GENERIC) if plain is None and "ap" in words else plain
+    if (plain is None or plain.weight == GENERIC) and not _NUMBERED.isdisjoint(_numbered(words)):
+        return Sense("server", GENERIC)
+    return Sense("network", GENERIC) if plain is None and "ap" in words else plain
 
 
-def _headed(words: tuple[str, ...], known: Phrases[_Sense], programs: frozenset[str]) -> _Sense | None:
+def _headed(words: tuple[str, ...], known: Phrases[Sense], programs: frozenset[str]) -> Sense | None:
     """The sense of a phrase, which has its head at the end."""
     found = list(known.found(words))
     if found:
@@ -297,7 +200,7 @@ def _headed(words: tuple[str, ...], known: Phrases[_Sense], programs: frozenset[
     return _heaviest([sense for sense, _ in found])
 
 
-def _parts(words: tuple[str, ...], known: Phrases[_Sense]) -> tuple[str, ...]:
+def _parts(words: tuple[str, ...], known: Phrases[Sense]) -> tuple[str, ...]:
     """The words, of compounds that are not known only their last part."""
     return tuple(_last_part(word) if len(word) > 9 and not known.knows(word) else word for word in words)
 
@@ -315,15 +218,15 @@ def _length_without_number(words: tuple[str, ...]) -> int:
     return length
 
 
-def _heaviest(senses: list[_Sense]) -> _Sense | None:
+def _heaviest(senses: list[Sense]) -> Sense | None:
     return max((sense for sense in reversed(senses) if sense.weight), key=lambda sense: sense.weight, default=None)
 
 
-def _heavier(one: _Sense | None, other: _Sense | None) -> _Sense | None:
+def _heavier(one: Sense | None, other: Sense | None) -> Sense | None:
     return _heaviest([sense for sense in (other, one) if sense is not None])
 
 
-def _joined(words: tuple[str, ...]) -> _Sense | None:
+def _joined(words: tuple[str, ...]) -> Sense | None:
     """The sense of the first word that is made of roles and codes."""
     numbered = _numbered(words)
     for word in words:
@@ -341,10 +244,10 @@ def _numbered(words: tuple[str, ...]) -> list[str]:
     return [word for word, after in pairwise(bare) if after.isdigit()]
 
 
-_WEIGHTS = {"server": _GENERIC, "virtual_machine": _MACHINE}
+_WEIGHTS = {"server": GENERIC, "virtual_machine": MACHINE}
 
 
-def _sense(match: re.Match[str]) -> _Sense:
+def _sense(match: re.Match[str]) -> Sense:
     """The sense of a pattern whose groups are called by asset types."""
     asset_type = match.lastgroup or "other"
-    return _Sense(asset_type, _WEIGHTS.get(asset_type, _PARTICULAR))
+    return Sense(asset_type, _WEIGHTS.get(asset_type, PARTICULAR))

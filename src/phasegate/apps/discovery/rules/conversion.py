@@ -10,11 +10,12 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from phasegate.apps.discovery.rules.dates import YEARS, day_of
+from phasegate.apps.discovery.rules.names import host_of
 from phasegate.apps.discovery.schema import FIELDS, AssetField, Kind
 
 #: The largest whole number that is taken, which every database has room for.
@@ -107,6 +108,10 @@ def _text(field: AssetField, text: str) -> _Read:
     if len(text) <= field.limit:
         return text, ""
     return text[: field.limit].rstrip(), f"cut from {len(text)} to {field.limit} characters"
+
+
+def _host(field: AssetField, text: str) -> _Read:
+    return _text(field, host_of(text))
 
 
 def _shown(text: str) -> str:
@@ -257,56 +262,14 @@ def _tags(field: AssetField, text: str) -> _Read:
     return tuple(tag[: field.limit].rstrip() for tag in tags.values()) or None, doubt
 
 
-_TIME = re.compile(r"[T ,]+[0-9]{1,2}[:.][0-9]{2}(?:[^0-9].*)?$")
-_YEAR_FIRST = re.compile(r"([0-9]{4})(?:([-/.])([0-9]{1,2})\2([0-9]{1,2})|([0-9]{2})([0-9]{2}))")
-_YEAR_LAST = re.compile(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})")
-_DAY_MONTH = re.compile(r"([0-9]{1,2})[-/. ]+([^\W\d_]{3,})[-/., ]+([0-9]{4}|[0-9]{2})")
-_MONTH_DAY = re.compile(r"([^\W\d_]{3,})[. ]+([0-9]{1,2})(?:st|nd|rd|th)?[, ]+([0-9]{4})")
-_SERIAL = re.compile(r"([0-9]{5})(?:\.[0-9]*)?")
-_MONTHS = {"jan": 1, "feb": 2, "mar": 3, "apr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "sep": 9, "oct": 10}
-_MONTHS |= {"nov": 11, "dec": 12, "m\u00e4r": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
-#: Day 0 of the days that spreadsheets count.
-_DAY_ZERO = date(1899, 12, 30)
-#: Dates outside of these years stand for "never" and "unknown".
-_YEARS = range(1950, 2150)
-
-
 def _date(field: AssetField, text: str) -> _Read:
     try:
-        day, doubt = _day(_TIME.sub("", text) if len(text) <= 100 else "")
+        day, doubt = day_of(text)
     except (ValueError, OverflowError):  # there is no 31 June
         day, doubt = None, ""
-    if day is None or day.year not in _YEARS:
-        return None, f"{_shown(text)} is not a date from {_YEARS[0]} to {_YEARS[-1]}: left out"
+    if day is None:
+        return None, f"{_shown(text)} is not a date from {YEARS[0]} to {YEARS[-1]}: left out"
     return day.isoformat(), doubt
-
-
-def _day(text: str) -> tuple[date | None, str]:
-    if match := _YEAR_FIRST.fullmatch(text):
-        return date(int(match[1]), int(match[3] or match[5]), int(match[4] or match[6])), ""
-    if match := _YEAR_LAST.fullmatch(text):
-        return _day_or_month_first(match)
-    if match := _DAY_MONTH.fullmatch(text):
-        return date(_year(match[3]), _MONTHS.get(match[2][:3].lower(), 0), int(match[1])), ""
-    if match := _MONTH_DAY.fullmatch(text):
-        return date(int(match[3]), _MONTHS.get(match[1][:3].lower(), 0), int(match[2])), ""
-    if match := _SERIAL.fullmatch(text):
-        return _DAY_ZERO + timedelta(days=int(match[1])), ""
-    return None, ""
-
-
-def _day_or_month_first(match: re.Match[str]) -> tuple[date, str]:
-    """With full stops the day is first. With others the month is, unless it cannot be; that is doubtful up to 12."""
-    first, second, year = int(match[1]), int(match[3]), _year(match[4])
-    if match[2] == "." or first > 12:
-        return date(year, second, first), ""
-    day = date(year, first, second)
-    doubtful = second <= 12 and first != second
-    return day, f"{_shown(match[0])} may have its day or its month first: read as {day.isoformat()}" if doubtful else ""
-
-
-def _year(digits: str) -> int:
-    return int(digits) if len(digits) == 4 else int(digits) + (1900 if int(digits) >= 70 else 2000)
 
 
 _SEPARATORS = re.compile(r"[\s,;|]+")
@@ -344,5 +307,7 @@ _BY_KIND: dict[Kind, Callable[[AssetField, str], _Read]] = {
     Kind.TEXT: _text, Kind.WHOLE: _number, Kind.NUMBER: _number, Kind.FLAG: _flag, Kind.CATEGORY: _category,
     Kind.TAGS: _tags, Kind.DATE: _date,
 }  # fmt: skip
-_BY_NAME: dict[str, Callable[[AssetField, str], _Read]] = {"ip_address": _ip_address, "mac_address": _mac_address}
+_BY_NAME: dict[str, Callable[[AssetField, str], _Read]] = {
+    "hostname": _host, "fqdn": _host, "ip_address": _ip_address, "mac_address": _mac_address,
+}  # fmt: skip
 _UNREMEMBERED = frozenset(name for name, field in FIELDS.items() if field.kind is Kind.TEXT)

@@ -18,6 +18,8 @@ _NAMES_OF_DEVICES = ("hostname", "fqdn", "external_id", "serial_number")
 #: These often have neither host nor number of their own: what stands there is that of the machine they run on.
 _PROGRAMS = frozenset({"application", "component"})
 
+#: What keyboards of Chinese and Japanese have for the full stop between labels.
+_FULL_STOPS = str.maketrans("\u3002\uff61", "..")
 _SEPARATORS = re.compile(r"[\s_\-\u2010-\u2015]+")
 
 
@@ -38,6 +40,35 @@ def normalised_name(text: str) -> str:
     # Folding the case can take a letter apart, so that the composed form comes last.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _SEPARATORS.sub(" ", folded).strip()
+
+
+def host_of(text: str) -> str:
+    """The name of a host as it is kept, so that databases, which know upper and lower case of ASCII alone, compare it rightly.
+
+    ASCII stays as it was written. Of what has other letters there is one spelling: small letters, composed, of usual width.
+    Labels in the spelling of the DNS ("xn--...") are written out, when they are such a spelling.
+    """
+    if text.isascii() and "xn--" not in text.lower():
+        return text
+    written = ".".join(map(_written_out, text.split(".")))
+    return written if written.isascii() else _small(written)
+
+
+def _written_out(label: str) -> str:
+    if not label.isascii() or not label.lower().startswith("xn--"):
+        return label
+    encoded = label[4:].lower()
+    try:
+        found = encoded.encode("ascii").decode("punycode")
+        same = not found.isascii() and found.encode("punycode").decode("ascii") == encoded
+    except (UnicodeError, ValueError, OverflowError):
+        return label
+    return found if same and found.isprintable() and _small(found) == found else label
+
+
+def _small(text: str) -> str:
+    composed = unicodedata.normalize("NFKC", text).translate(_FULL_STOPS)
+    return unicodedata.normalize("NFKC", composed.lower())
 
 
 def _line(value: object) -> str:

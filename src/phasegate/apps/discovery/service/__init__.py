@@ -6,9 +6,10 @@ from phasegate.apps.discovery.service.creating import Creating
 from phasegate.apps.discovery.service.inventory import Inventories
 from phasegate.apps.discovery.service.lifecycle import Lifecycle
 from phasegate.apps.discovery.service.mappings import Mappings
+from phasegate.apps.discovery.service.repairing import Repairing
 
 
-class Discovery(Creating, Lifecycle, Mappings, Inventories):
+class Discovery(Creating, Lifecycle, Mappings, Inventories, Repairing):
     """The discovery flows of one tenant.
 
     ``engine`` is one that ``open_engine`` gives. Every method works for the tenant alone: what belongs to somebody else is not

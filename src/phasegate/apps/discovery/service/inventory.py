@@ -13,9 +13,10 @@ from phasegate.apps.discovery.identifiers import as_id, record_id, row_of
 from phasegate.apps.discovery.phases.common import PIECE, dump, load
 from phasegate.apps.discovery.phases.inventory import conflict_of
 from phasegate.apps.discovery.phases.previewing import check_cleansed, described
+from phasegate.apps.discovery.projection import PREVIEWED_AGAIN
 from phasegate.apps.discovery.rules.assembly import assemble
 from phasegate.apps.discovery.schema import ASSET_FIELDS, FIELDS
-from phasegate.apps.discovery.service.base import Base, Flow
+from phasegate.apps.discovery.service.base import Base, Entry, Flow
 from phasegate.apps.discovery.spreadsheets import write_csv
 from phasegate.apps.discovery.statements.common import news
 from phasegate.apps.discovery.statements.imports import ROWS
@@ -59,11 +60,13 @@ class Inventories(Base):
         ``seen`` is the digest of the preview that was looked at (``status`` tells it). Raises ``Stale`` when the preview is
         another one by now, ``ValidationFailed`` with everything that is wrong about ids and edits; nothing is stored then.
         """
-        with self.audited("approve_assets", flow_id, approved=approved if approved == "all" else len(approved)):
+        with self.audited(
+            "approve_assets", flow_id, approved=approved if approved == "all" else len(approved)
+        ) as entry:
             found = self.flow(flow_id)
             if "asset_inventory" in found.standing.completed:
                 return {"flow_id": found.id, "status": "assets_already_created"}
-            found = self.waiting_flow(flow_id, "asset_preview")
+            self._waiting(self._live(found), "asset_preview")
             edits = {str(key): changes for key, changes in (edits or {}).items()}
             ids = "all" if approved == "all" else list(dict.fromkeys(str(each) for each in approved))
             problems = [*self._wrong_ids(found, ids, edits), *_wrong_edits(edits)]
@@ -72,24 +75,29 @@ class Inventories(Base):
             self.engine.decide(
                 found.run.id, "asset_preview_approval", "approved", by=self.tenant.user_id,
                 seen=seen or found.standing.shown, answers={"approved": ids, "edits": edits}, tenant=self.tenant.name,
+                writes=[self._noted(entry)],
             )  # fmt: skip
             return {"flow_id": found.id, "approved": ids if ids == "all" else len(ids), "edited": len(edits)}
 
     def reject_assets(self, flow_id: str, *, comment: str = "", seen: str | None = None) -> dict[str, Any]:
         """Have no assets made: the flow ends as failed."""
-        with self.audited("reject_assets", flow_id, comment=comment):
+        with self.audited("reject_assets", flow_id, comment=comment) as entry:
             found = self.waiting_flow(flow_id, "asset_preview")
             self.engine.decide(
                 found.run.id, "asset_preview_approval", "rejected", by=self.tenant.user_id,
                 seen=seen or found.standing.shown, comment=comment, tenant=self.tenant.name,
+                writes=[self._noted(entry)],
             )  # fmt: skip
             return {"flow_id": found.id, "status": "rejected"}
 
     def preview_again(self, flow_id: str) -> dict[str, Any]:
         """Make the preview anew; approvals of the one before are void."""
-        with self.audited("preview_again", flow_id):
+        with self.audited("preview_again", flow_id) as entry:
             found = self.waiting_flow(flow_id, "asset_preview")
-            self.engine.reset(found.run.id, "asset_preview", by=self.tenant.user_id, tenant=self.tenant.name)
+            self.engine.reset(
+                found.run.id, "asset_preview", by=self.tenant.user_id, reason=PREVIEWED_AGAIN, tenant=self.tenant.name
+            )
+            entry.written = True
             return {"flow_id": found.id, "status": "running"}
 
     def _wrong_ids(self, found: Flow, ids: Sequence[str] | str, edits: Mapping[str, Any]) -> Iterator[str]:
@@ -135,35 +143,37 @@ class Inventories(Base):
 
         Raises ``InvalidFlowState`` when the flow does not wait for it.
         """
-        with self.audited("resolve_conflicts", flow_id, conflicts=len(resolutions)):
+        with self.audited("resolve_conflicts", flow_id, conflicts=len(resolutions)) as entry:
             found = self.waiting_flow(flow_id, "conflict_resolution")
             rows = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
             known = {row["id"]: conflict_of(row) for row in rows}
             errors = {each.conflict_id: error for each in resolutions if (error := self._wrong(each, known))}
             fit = [each for each in resolutions if each.conflict_id not in errors]
             writes = [(RESOLVE, self._resolved(each)) for each in fit]
-            left = self._left_open(found, writes, {each.conflict_id for each in fit})
+            left = self._left_open(found, writes, {each.conflict_id for each in fit}, entry)
             told = [{"conflict_id": each, "error": error} for each, error in errors.items()]
             return {"resolved_count": len(fit), "total_requested": len(resolutions), "errors": told, "pending": left}
 
-    def settle(self, found: Flow) -> Mapping[str, Any]:
+    def settle(self, found: Flow, entry: Entry | None = None) -> Mapping[str, Any]:
         """Open the gate when every conflict is decided on."""
         if found.standing.waits_for != "conflict_resolution":
-            return super().settle(found)
-        return {"complete": not self._left_open(found, [], ())}
+            return super().settle(found, entry)
+        return {"complete": not self._left_open(found, [], (), entry)}
 
-    def _left_open(self, found: Flow, writes: Sequence[Any], decided: Collection[str]) -> int:
-        """Write what was decided, in one commit with the gate's decision when nothing is left; how many are left."""
+    def _left_open(
+        self, found: Flow, writes: Sequence[Any], decided: Collection[str], entry: Entry | None = None
+    ) -> int:
+        """Write what was decided and note it, in one commit with the gate's decision when nothing is left; how many are left."""
         rows = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
         left = [each for each in rows if each["resolution_status"] == "pending" and each["id"] not in decided]
         if not left:
             self.engine.decide(
                 found.run.id, "asset_conflicts", "resolved", by=self.tenant.user_id, seen=found.standing.shown,
-                tenant=self.tenant.name, writes=writes,
+                tenant=self.tenant.name, writes=[*writes, *self._notes(entry)],
             )  # fmt: skip
             return 0
         if writes:
-            self.engine.write(writes)
+            self.engine.write([*writes, *self._notes(entry)])
             return self._left_open(found, [], ())  # somebody else may have decided on the rest meanwhile
         return len(left)
 

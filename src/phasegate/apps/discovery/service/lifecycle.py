@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from phasegate import PhaseStatus, RunStatus
 from phasegate.apps.discovery.errors import DiscoveryError, InvalidFlowState
-from phasegate.apps.discovery.phase_names import PHASES, STEPS, canonical
-from phasegate.apps.discovery.phases.common import dump, load
+from phasegate.apps.discovery.phase_names import PHASE_OF, PHASES, STEPS, canonical
+from phasegate.apps.discovery.phases.common import WARNINGS, dump, load
 from phasegate.apps.discovery.results import PhaseOutcome, PhaseResult
-from phasegate.apps.discovery.service.base import TERMINAL, Base, Flow
+from phasegate.apps.discovery.service.base import TERMINAL, Base, Entry, Flow
 from phasegate.apps.discovery.standing import phases_of
 from phasegate.apps.discovery.statements.common import news
 from phasegate.apps.discovery.statements.flows import CONFIGURE, DELETE_CHILD, DELETE_MASTER, FLOWS
@@ -64,6 +65,7 @@ class Lifecycle(Base):
                 "total_records": found.row["total_records"], "processed_records": found.row["processed_records"],
                 "skipped": {row["reason"]: row["n"] for row in reasons},
             },
+            "warnings": warnings_of(outputs),
             "conflicts": {"total": len(conflicts), "pending": sum(c["resolution_status"] == "pending" for c in conflicts)},
             "why": [reason.text for reason in self.engine.why(found.run.id, tenant=self.tenant.name)],
         }  # fmt: skip
@@ -72,24 +74,26 @@ class Lifecycle(Base):
 
     def pause(self, flow_id: str, reason: str = "") -> dict[str, Any]:
         """Stop a flow for now; what is under way is given up, and nothing of it is written. Idempotent."""
-        with self.audited("pause", flow_id, reason=reason):
+        with self.audited("pause", flow_id, reason=reason) as entry:
             found = self.live_flow(flow_id)
             if found.run.status is RunStatus.PAUSED:
                 return {"status": "already_paused", "flow_id": found.id}
             self.engine.pause(found.run.id, by=self.tenant.user_id, reason=reason, tenant=self.tenant.name)
+            entry.written = True
             return {"status": "paused", "flow_id": found.id, "phase": found.standing.current_phase, "reason": reason}
 
     def resume(self, flow_id: str) -> dict[str, Any]:
         """Let a flow go on that is paused or has failed. One that works already stays as it is; one that waits for a person says
         for what."""
-        with self.audited("resume", flow_id):
+        with self.audited("resume", flow_id) as entry:
             found = self.live_flow(flow_id)
             if found.run.status is RunStatus.PAUSED:
                 self.engine.resume(found.run.id, by=self.tenant.user_id, tenant=self.tenant.name)
+                entry.written = True
                 return {"status": "resumed", "flow_id": found.id, "phase": found.standing.current_phase}
             if found.run.status is RunStatus.FAILED:
-                return self._retry(found, None)
-            if found.standing.waits_for is not None and not self.settle(found).get("complete"):
+                return self._retry(found, None, entry)
+            if found.standing.waits_for is not None and not self.settle(found, entry).get("complete"):
                 return {"status": "waiting_for_approval", "flow_id": found.id, "waits_for": found.standing.waits_for}
             if found.standing.waits_for is not None:
                 return {"status": "resumed", "flow_id": found.id, "phase": found.standing.current_phase}
@@ -97,27 +101,29 @@ class Lifecycle(Base):
 
     def retry(self, flow_id: str, phase: str | None = None) -> dict[str, Any]:
         """Do the phase again that failed, with the same inputs; its earlier attempts stay on record."""
-        with self.audited("retry", flow_id, phase=phase):
+        with self.audited("retry", flow_id, phase=phase) as entry:
             found = self.live_flow(flow_id)
             if found.run.status is not RunStatus.FAILED:
                 raise InvalidFlowState(f"flow {found.id} has not failed: it is {found.standing.child}")
-            return self._retry(found, phase)
+            return self._retry(found, phase, entry)
 
-    def _retry(self, found: Flow, phase: str | None) -> dict[str, Any]:
+    def _retry(self, found: Flow, phase: str | None, entry: Entry) -> dict[str, Any]:
         failed = [each for each in found.run.phases.values() if each.status is PhaseStatus.FAILED]
         if phase is not None and canonical(phase) not in {found.standing.error_phase}:
             raise InvalidFlowState(f"{canonical(phase)} has not failed; {found.standing.error_phase} has")
         self.engine.retry(found.run.id, by=self.tenant.user_id, tenant=self.tenant.name)
+        entry.written = True
         attempts = max((each.attempt for each in failed), default=0)
         return {"status": "running", "flow_id": found.id, "phase": found.standing.error_phase, "attempt": attempts + 1}
 
     def cancel(self, flow_id: str, reason: str = "") -> dict[str, Any]:
         """End a flow; nothing of it is written afterwards."""
-        with self.audited("cancel", flow_id, reason=reason):
+        with self.audited("cancel", flow_id, reason=reason) as entry:
             found = self.live_flow(flow_id)
             if found.run.status is RunStatus.FAILED:
                 raise InvalidFlowState(f"flow {found.id} has failed already", hint="delete it, or retry it")
             self.engine.cancel(found.run.id, by=self.tenant.user_id, reason=reason, tenant=self.tenant.name)
+            entry.written = True
             return {"status": "cancelled", "flow_id": found.id}
 
     def delete(self, flow_id: str, reason: str = "") -> dict[str, Any]:
@@ -125,7 +131,7 @@ class Lifecycle(Base):
 
         On a deleted flow it changes nothing.
         """
-        with self.audited("delete", flow_id, reason=reason) as details:
+        with self.audited("delete", flow_id, reason=reason) as entry:
             found = self.flow(flow_id)
             if found.status == "deleted":
                 return {"status": "already_deleted", "flow_id": found.id}
@@ -133,10 +139,9 @@ class Lifecycle(Base):
                 self.engine.cancel(found.run.id, by=self.tenant.user_id, reason="deleted", tenant=self.tenant.name)
             where, now = {**self.tenant.where, "the_flow": found.id}, self.now()
             master = {**where, **news(flow_status="deleted", updated_at=now, deleted_at=now)}
-            self.engine.write(
-                [(DELETE_MASTER, master), (DELETE_CHILD, {**where, **news(status="deleted", updated_at=now)})]
-            )
-            details["records"] = found.row["processed_records"]
+            child = {**where, **news(status="deleted", updated_at=now)}
+            entry.details["records"] = found.row["processed_records"]
+            self.engine.write([(DELETE_MASTER, master), (DELETE_CHILD, child), self._noted(entry)])
             return {"status": "deleted", "flow_id": found.id, "was": found.status}
 
     # --- one phase ---
@@ -151,20 +156,22 @@ class Lifecycle(Base):
         is done here, else by whoever works.
         """
         name = canonical(phase)
-        with self.audited("execute", flow_id, phase=name, validation_overrides=list(validation_overrides)):
+        with self.audited("execute", flow_id, phase=name, validation_overrides=list(validation_overrides)) as entry:
             found = self.live_flow(flow_id)
             refused = self._not_now(found, name)
             if refused is not None:
                 return refused.to_dict()
             if validation_overrides:
-                self._override(found, name, validation_overrides)
+                self._override(found, name, validation_overrides, entry)
             if found.run.status is RunStatus.FAILED:
                 self.engine.retry(found.run.id, by=self.tenant.user_id, tenant=self.tenant.name)
             elif found.run.status is RunStatus.PAUSED:
                 self.engine.resume(found.run.id, by=self.tenant.user_id, tenant=self.tenant.name)
         if work:
             self.work()
-        return _result(self.flow(flow_id), name).to_dict()
+        found = self.flow(flow_id)
+        remarks = warnings_of(self.engine.outputs(found.run.id, tenant=self.tenant.name)).get(name, ())
+        return replace(_result(found, name), warnings=tuple(remarks)).to_dict()
 
     def _not_now(self, found: Flow, phase: str) -> PhaseResult | None:
         phases = phases_of(found.run.input["configuration"])
@@ -184,7 +191,7 @@ class Lifecycle(Base):
             return PhaseResult(phase=phase, status=PhaseOutcome.ALREADY_RUNNING)
         return None
 
-    def _override(self, found: Flow, phase: str, names: Sequence[str]) -> None:
+    def _override(self, found: Flow, phase: str, names: Sequence[str], entry: Entry) -> None:
         configuration = load(found.row["flow_configuration"]) or {}
         known = self.engine.registry.deps.flow_types.get_phase_config("discovery", phase).validators
         unknown = sorted(set(names) - set(known))
@@ -193,7 +200,8 @@ class Lifecycle(Base):
         overrides = {**configuration.get("validation_overrides", {}), phase: sorted(names)}
         changed = dump({**configuration, "validation_overrides": overrides})
         where = {**self.tenant.where, "the_flow": found.id}
-        self.engine.write([(CONFIGURE, {**where, **news(flow_configuration=changed, updated_at=self.now())})])
+        configured = {**where, **news(flow_configuration=changed, updated_at=self.now())}
+        self.engine.write([(CONFIGURE, configured), self._noted(entry)])
 
 
 def _result(found: Flow, phase: str) -> PhaseResult:
@@ -228,8 +236,8 @@ def _told(found: Flow) -> dict[str, Any]:
         "flow_id": found.id, "flow_name": row["flow_name"], "status": found.status,
         "operational_status": "deleted" if found.status == "deleted" else standing.child,
         "current_phase": standing.current_phase, "next_phase": standing.next_phase,
-        "progress_percentage": progress_of(found), "awaiting_user_approval": standing.waits_for is not None,
-        "phase_state": {"waits_for": standing.waits_for, "seen": standing.shown} if standing.waits_for else {},
+        "progress_percentage": standing.progress, "awaiting_user_approval": standing.waits_for is not None,
+        "phase_state": standing.state,
         "error_message": standing.error, "error_phase": standing.error_phase,
         "client_account_id": row["client_account_id"], "engagement_id": row["engagement_id"],
         "created_at": row["created_at"], "updated_at": row["updated_at"], "terminal": terminal,
@@ -237,10 +245,10 @@ def _told(found: Flow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def progress_of(found: Flow) -> float:
-    """Completed phases of all, and of the import under way the part of its rows; 100 only when the flow is completed."""
-    standing, total = found.standing, found.row["total_records"]
-    if standing.current_phase != "data_import" or not total or standing.master == "completed":
-        return float(standing.progress)
-    phases = len(phases_of(found.run.input["configuration"]))
-    return float(round(standing.progress + 99.0 / phases * min(1.0, found.row["processed_records"] / total), 2))
+def warnings_of(outputs: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What validators had to remark on phases that they let go on, by phase."""
+    found: dict[str, list[str]] = {phase: [] for phase in PHASES}
+    for step, output in outputs.items():
+        if isinstance(output, Mapping):
+            found[PHASE_OF[step]] += output.get(WARNINGS, ())
+    return {phase: remarks for phase, remarks in found.items() if remarks}

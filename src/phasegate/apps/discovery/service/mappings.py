@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from phasegate.apps.discovery.errors import DiscoveryError, FlowNotFound, ValidationFailed
 from phasegate.apps.discovery.phases.common import load
+from phasegate.apps.discovery.projection import PROPOSED_AGAIN
 from phasegate.apps.discovery.rules.mapping import band
 from phasegate.apps.discovery.rules.mapping_checks import check_mappings, check_target
 from phasegate.apps.discovery.rules.profile_report import undecided
 from phasegate.apps.discovery.schema import CUSTOM, UNMAPPED
-from phasegate.apps.discovery.service.base import Base, Flow
+from phasegate.apps.discovery.service.base import Base, Entry, Flow
 from phasegate.apps.discovery.statements.common import news
 from phasegate.apps.discovery.statements.mappings import DECIDE_MAPPING, LEARN, MAPPINGS
 from phasegate.errors import Stale
@@ -27,7 +28,9 @@ class Mappings(Base):
 
     def profile(self, flow_id: str) -> dict[str, Any]:
         """The report on the import's data. Raises ``DiscoveryError`` before there is one."""
-        found = self.flow(flow_id)
+        return self._profile(self.flow(flow_id))
+
+    def _profile(self, found: Flow) -> dict[str, Any]:
         outputs = self.engine.outputs(found.run.id, tenant=self.tenant.name)
         if "data_validation" not in outputs:
             raise DiscoveryError("the data has not been looked at yet", hint="let the flow go on first")
@@ -46,16 +49,16 @@ class Mappings(Base):
 
         Raises ``ValidationFailed``, and changes nothing, while a critical column has no decision.
         """
-        with self.audited("decide_data", flow_id, decisions=dict(decisions)):
+        with self.audited("decide_data", flow_id, decisions=dict(decisions)) as entry:
             found = self.live_flow(flow_id)
             if found.standing.waits_for == "cleansing_decisions":
-                return self._answer_cleansing(found, decisions)
-            found = self.waiting_flow(flow_id, "data_validation")
-            _check_decisions(undecided(self.profile(flow_id), decisions))
+                return self._answer_cleansing(found, decisions, entry)
+            self._waiting(found, "data_validation")
+            _check_decisions(undecided(self._profile(found), decisions))
             answers = {"decisions": dict(decisions), "proceed_with_warnings": proceed_with_warnings}
             self.engine.decide(
                 found.run.id, "data_decisions", "approved", by=self.tenant.user_id, seen=seen or found.standing.shown,
-                answers=answers, tenant=self.tenant.name,
+                answers=answers, tenant=self.tenant.name, writes=[self._noted(entry)],
             )  # fmt: skip
             return {"flow_id": found.id, "decisions": dict(decisions)}
 
@@ -66,10 +69,10 @@ class Mappings(Base):
             asked = found.run.at("data_cleansing").questions
             return list(asked["issues"])
         if found.standing.waits_for == "data_validation":
-            return list(self.profile(flow_id)["critical_issues"])
+            return list(self._profile(found)["critical_issues"])
         return []
 
-    def _answer_cleansing(self, found: Flow, decisions: Mapping[str, str]) -> dict[str, Any]:
+    def _answer_cleansing(self, found: Flow, decisions: Mapping[str, str], entry: Entry) -> dict[str, Any]:
         asked = found.run.at("data_cleansing").questions
         unknown = sorted(set(decisions) - set(asked["fields"]))
         wrong = sorted(name for name, word in decisions.items() if word not in asked["choices"])
@@ -82,6 +85,7 @@ class Mappings(Base):
         self.engine.answer(
             found.run.id, "data_cleansing", dict(decisions), by=self.tenant.user_id, tenant=self.tenant.name
         )
+        entry.written = True
         return {"flow_id": found.id, "decisions": dict(decisions)}
 
     # --- the mapping ---
@@ -107,47 +111,52 @@ class Mappings(Base):
 
     def edit(self, flow_id: str, mapping_id: str, target: str) -> dict[str, Any]:
         """Choose another field for a column; it is then for approval again. Raises ``ValidationFailed`` for what is no field."""
-        with self.audited("edit_mapping", flow_id, mapping_id=mapping_id, target=target):
+        with self.audited("edit_mapping", flow_id, mapping_id=mapping_id, target=target) as entry:
             found = self.waiting_flow(flow_id, "field_mapping")
-            row = self._picked(found, [mapping_id])[0]
+            (row,) = _picked(found, self._mappings(found), [mapping_id])
             problem = check_target(row["source_field"], target)
             if problem is not None:
                 raise ValidationFailed([problem.message])
-            self.engine.write([(DECIDE_MAPPING, self._decided(row, "suggested", target=target))])
+            self.engine.write([(DECIDE_MAPPING, self._decided(row, "suggested", target)), self._noted(entry)])
             return {"flow_id": found.id, "source_field": row["source_field"], "target_field": target}
 
     def keep_the_rest(self, flow_id: str) -> dict[str, Any]:
         """Approve every open column that no field was found for as an attribute of one's own."""
-        with self.audited("approve_needs_review_as_custom_attributes", flow_id):
+        with self.audited("approve_needs_review_as_custom_attributes", flow_id) as entry:
             found = self.waiting_flow(flow_id, "field_mapping")
-            rows = [
-                row
-                for row in self._mappings(found)
-                if row["status"] == "suggested" and row["target_field"] in ("", UNMAPPED)
-            ]
-            told = self._write(found, [(row, "approved", CUSTOM, "") for row in rows])
-            return {**told, "approved": [row["source_field"] for row in rows]}
+            everything = self._mappings(found)
+            rows = [row for row in everything if row["status"] == "suggested" and row["target_field"] in ("", UNMAPPED)]
+            changes = [self._decided(row, "approved", CUSTOM) for row in rows]
+            return {
+                **self._write(found, everything, changes, entry),
+                "approved": [row["source_field"] for row in rows],
+            }
 
     def propose_again(self, flow_id: str) -> dict[str, Any]:
         """Have columns guessed anew, with what was learned meanwhile; what people have decided stays."""
-        with self.audited("propose_mapping", flow_id):
+        with self.audited("propose_mapping", flow_id) as entry:
             found = self.waiting_flow(flow_id, "field_mapping")
-            self.engine.reset(found.run.id, "field_mapping", by=self.tenant.user_id, tenant=self.tenant.name)
+            self.engine.reset(
+                found.run.id, "field_mapping", by=self.tenant.user_id, reason=PROPOSED_AGAIN, tenant=self.tenant.name
+            )
+            entry.written = True
             return {"flow_id": found.id, "status": "running"}
 
     def _decide(
         self, flow_id: str, mapping_ids: Collection[str] | None, status: str, note: str, seen: str | None
     ) -> dict[str, Any]:
-        with self.audited(f"mappings_{status}", flow_id, mapping_ids=mapping_ids and sorted(mapping_ids)):
+        named = mapping_ids and sorted(mapping_ids)
+        with self.audited(f"mappings_{status}", flow_id, mapping_ids=named) as entry:
             found = self.waiting_flow(flow_id, "field_mapping")
             if seen is not None and seen != found.standing.shown:
                 raise Stale("the proposal has changed since you saw it", hint="look at the mappings again")
-            rows = self._picked(found, mapping_ids)
-            errors: dict[str, str] = {}
-            if status == "approved":
-                errors = _refusals(rows, self._mappings(found))
+            everything = self._mappings(found)
+            rows = _picked(found, everything, mapping_ids)
+            errors = _refusals(rows, everything) if status == "approved" else {}
             fit = [row for row in rows if row["id"] not in errors]
-            told = self._write(found, [(row, status, None, note) for row in fit])
+            # What is decided so already is no decision anew, from which something could be learned a second time.
+            changes = [self._decided(row, status, note=note) for row in fit if row["status"] != status]
+            told = self._write(found, everything, changes, entry)
             results = [
                 {"mapping_id": row["id"], "source_field": row["source_field"], "success": row["id"] not in errors,
                  "error": errors.get(row["id"])}
@@ -156,68 +165,86 @@ class Mappings(Base):
             totals = {"total_requested": len(rows), "successful": len(fit), "failed": len(errors), "results": results}
             return {**totals, **told}
 
-    def settle(self, found: Flow) -> Mapping[str, Any]:
+    def settle(self, found: Flow, entry: Entry | None = None) -> Mapping[str, Any]:
         """Open the gate when every column is decided on, and what was approved is enough to go on with."""
-        return self._settled(found, [], {}) if found.standing.waits_for == "field_mapping" else super().settle(found)
+        if found.standing.waits_for != "field_mapping":
+            return super().settle(found, entry)
+        return self._write(found, self._mappings(found), [], entry)
 
-    def _settled(self, found: Flow, writes: Sequence[Any], decided: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
-        """Write what was decided, (status, target) by id, in one commit with the gate's decision when nothing is left."""
-        rows = [(row, *decided.get(row["id"], (row["status"], row["target_field"]))) for row in self._mappings(found)]
-        left = [row["source_field"] for row, status, _ in rows if status == "suggested"]
-        problems = check_mappings({row["source_field"]: target for row, status, target in rows if status == "approved"})
-        missing = [each.message for each in problems if each.critical]
+    def _write(
+        self, found: Flow, everything: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]],
+        entry: Entry | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Write decisions about mappings and note them, in one commit with the gate's decision when nothing is left."""
+        left, missing = _left(everything, changes)
         told = {"flow_id": found.id, "remaining": left, "problems": [] if left else missing}
+        writes = [*self._writes(everything, changes)]
         if not left and not missing:
             self.engine.decide(
                 found.run.id, GATE, "approved", by=self.tenant.user_id, seen=found.standing.shown,
-                tenant=self.tenant.name, writes=writes,
+                tenant=self.tenant.name, writes=[*writes, *self._notes(entry)],
             )  # fmt: skip
             return {**told, "complete": True}
         if writes:
-            self.engine.write(writes)
-            return self._settled(found, [], {})  # somebody else may have decided on the rest meanwhile
+            self.engine.write([*writes, *self._notes(entry)])
+            return self._write(found, self._mappings(found), [], entry)  # others may have decided on the rest meanwhile
         return {**told, "complete": False}
+
+    def _writes(
+        self, everything: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]
+    ) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+        columns = {row["id"]: row["source_field"] for row in everything}
+        for change in changes:
+            yield DECIDE_MAPPING, change
+            learned = {
+                **self.tenant.columns, "source_field": columns[change["mapping_id"]],
+                "target_field": change["new_target_field"], "approved": change["new_status"] == "approved",
+                "updated_at": change["new_updated_at"],
+            }  # fmt: skip
+            yield LEARN, learned
 
     def _mappings(self, found: Flow) -> list[Mapping[str, Any]]:
         return self.engine.read(MAPPINGS, {**self.tenant.where, "import_id": found.import_id})
 
-    def _picked(self, found: Flow, ids: Collection[str] | None) -> list[Mapping[str, Any]]:
-        """The mappings meant: by id or by the name of the column. Raises ``FlowNotFound`` for one that there is not."""
-        rows = self._mappings(found)
-        if ids is None:
-            return [row for row in rows if row["status"] == "suggested"]
-        by = {row["id"]: row for row in rows} | {row["source_field"]: row for row in rows}
-        unknown = [each for each in ids if each not in by]
-        if unknown:
-            raise FlowNotFound(f"there is no mapping {', '.join(map(repr, unknown))} in flow {found.id}")
-        return list({by[each]["id"]: by[each] for each in ids}.values())
-
-    def _write(self, found: Flow, decided: Sequence[tuple[Mapping[str, Any], str, str | None, str]]) -> dict[str, Any]:
-        writes: list[tuple[Any, Mapping[str, Any]]] = []
-        stands: dict[str, tuple[str, str]] = {}
-        for row, status, target, note in decided:
-            change = self._decided(row, status, target=target, note=note)
-            learned = {
-                **self.tenant.columns, "source_field": row["source_field"], "target_field": change["new_target_field"],
-                "approved": status == "approved", "updated_at": self.now(),
-            }  # fmt: skip
-            writes += [(DECIDE_MAPPING, change), (LEARN, learned)]
-            stands[row["id"]] = (status, change["new_target_field"])
-        return self._settled(found, writes, stands)
-
     def _decided(
-        self, row: Mapping[str, Any], status: str, *, target: str | None = None, note: str = ""
+        self, row: Mapping[str, Any], status: str, target: str | None = None, *, note: str = ""
     ) -> dict[str, Any]:
-        now, final = self.now(), status != "suggested"
-        chosen = target if target is not None else row["target_field"]
+        """The change that gives a mapping a status, and another field if ``target`` is one: that is then a person's choice."""
+        now, final, who = self.now(), status != "suggested", self.tenant.user_id
+        another = target is not None and target != row["target_field"]
         return {
             **self.tenant.where, "mapping_id": row["id"],
             **news(
-                target_field=chosen, status=status, approval_note=note or None, updated_at=now,
-                match_type=row["match_type"] if chosen == row["suggested_target"] else "manual",
-                approved_by=self.tenant.user_id if final else None, approved_at=now if final else None,
+                target_field=target if another else row["target_field"], status=status, approval_note=note or None,
+                match_type="manual" if another else row["match_type"],
+                agent_reasoning=f"{who} chose it" if another else row["agent_reasoning"],
+                approved_by=who if final else None, approved_at=now if final else None, updated_at=now,
             ),
         }  # fmt: skip
+
+
+def _left(everything: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The columns on which nobody will have decided after the changes, and what the flow then cannot go on without."""
+    changed = {each["mapping_id"]: (each["new_status"], each["new_target_field"]) for each in changes}
+    rows = [(row["source_field"], *changed.get(row["id"], (row["status"], row["target_field"]))) for row in everything]
+    problems = check_mappings({column: target for column, status, target in rows if status == "approved"})
+    return (
+        [column for column, status, _ in rows if status == "suggested"],
+        [each.message for each in problems if each.critical],
+    )
+
+
+def _picked(
+    found: Flow, everything: Sequence[Mapping[str, Any]], ids: Collection[str] | None
+) -> list[Mapping[str, Any]]:
+    """The mappings meant: by id or by the name of the column. Raises ``FlowNotFound`` for one that there is not."""
+    if ids is None:
+        return [row for row in everything if row["status"] == "suggested"]
+    by = {row["id"]: row for row in everything} | {row["source_field"]: row for row in everything}
+    unknown = [each for each in ids if each not in by]
+    if unknown:
+        raise FlowNotFound(f"there is no mapping {', '.join(map(repr, unknown))} in flow {found.id}")
+    return list({by[each]["id"]: by[each] for each in ids}.values())
 
 
 def _refusals(rows: Sequence[Mapping[str, Any]], everything: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -44,6 +44,10 @@ CHILD_STANDS = update(
         "error_message", "error_phase", "error_details", "updated_at", "completed_at",
     ),
 )  # fmt: skip
+#: What is known of a flow beside its run: how far its step under way is.
+STATE = sa.select(_child.phase_state).where(of_tenant(discovery_flows), _child.flow_id == text("the_flow"))
+#: How many flows the tenant has ever begun.
+COUNT_FLOWS = sa.select(sa.func.count().label("n")).where(of_tenant(master_flows))
 DELETE_MASTER = update(
     master_flows, _master.flow_id == text("the_flow"), columns=("flow_status", "updated_at", "deleted_at")
 )

@@ -22,12 +22,6 @@ IMPORTED = update(
     columns=("status", "total_records", "processed_records", "failed_records", "headings", "notes", "updated_at", "completed_at"),
 )  # fmt: skip
 PROCESSED = update(data_imports, _imports.id == text("import_id"), columns=("processed_records", "updated_at"))
-LINK_IMPORT = update(
-    data_imports,
-    _imports.id == text("import_id"),
-    _imports.master_flow_id.is_(None),
-    columns=("master_flow_id", "updated_at"),
-)
 END_IMPORT = update(
     data_imports, _imports.id == text("import_id"), _imports.status.in_(("pending", "processing")),
     columns=("status", "updated_at"),

@@ -21,7 +21,10 @@ FORGET_SUGGESTIONS = sa.delete(import_field_mappings).where(
 )
 DECIDE_MAPPING = update(
     import_field_mappings, _mappings.id == text("mapping_id"),
-    columns=("target_field", "match_type", "status", "approved_by", "approved_at", "approval_note", "updated_at"),
+    columns=(
+        "target_field", "match_type", "agent_reasoning", "status", "approved_by", "approved_at", "approval_note",
+        "updated_at",
+    ),
 )  # fmt: skip
 
 LEARNED = sa.select(_learned.source_field, _learned.target_field, _learned.approved, _learned.times).where(
