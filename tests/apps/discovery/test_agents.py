@@ -287,12 +287,12 @@ def test_texts_that_cannot_be_sent_are_escaped() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("NaN", "NaN is no JSON number"),
-        ("[1e999]", "too large"),
-        ('{"a": 1, "a": 2}', "same key twice"),
+        ("NaN", "NaN"),
+        ("[1e999]", "number"),
+        ('{"a": 1, "a": 2}', "twice"),
         (r'["\ud800"]', "surrogate"),
         ("[" * 101 + "]" * 101, "more than 100 levels"),
-        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[" * 100_000 + "]" * 100_000, "more than 100 levels"),
         ("1" * 5_000, "not JSON"),
         ("``` ```", "not JSON"),
     ],

@@ -125,10 +125,11 @@ def test_an_asset_is_created_once_and_then_stays_as_it_is(session: Session) -> N
         ("fqdn", {"fqdn": "web-1.example.com"}, {"fqdn": "WEB-1.example.com"}),
         ("fqdn", {"fqdn": "web-1.example.com"}, {"hostname": "web-1.example.com"}),
         ("hostname", {"hostname": "web-1.example.com"}, {"fqdn": "web-1.example.com"}),
+        ("hostname", {"hostname": "K\u00d6LN.example.com"}, {"hostname": "k\u00f6ln.example.com"}),
         ("ip_address", {"ip_address": "192.0.2.7"}, {"ip_address": "192.0.2.7"}),
         ("external_id", {"external_id": "CI-7"}, {"external_id": "CI-7"}),
     ],
-    ids=["name", "host name", "fqdn", "fqdn by host name", "host name by fqdn", "address", "external id"],
+    ids=["name", "host name", "fqdn", "fqdn by host name", "host name by fqdn", "not ascii", "address", "external id"],
 )
 def test_an_asset_is_known_by_a_field_of_its_own_and_the_field_is_told(
     session: Session, kind: str, there: dict[str, str], data: dict[str, str]

@@ -18,7 +18,7 @@ import orjson
 
 from phasegate.apps.discovery.errors import DiscoveryError
 from phasegate.apps.discovery.identifiers import ordered_id
-from phasegate.apps.discovery.rules.names import normalised_name
+from phasegate.apps.discovery.rules.names import host_of, normalised_name
 from phasegate.apps.discovery.schema import CUSTOM, FIELDS, MERGEABLE, AssetField, Kind
 from phasegate.apps.discovery.statements.common import news
 from phasegate.apps.discovery.statements.inventory import ADD_ASSET, ASSETS_LIKE, REFUSED, change_asset
@@ -204,8 +204,9 @@ class AssetService:
         self._session.flush()
 
     def _row(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        hosts = {name: host_of(str(data[name])) for name in ("hostname", "fqdn") if data.get(name)}
         return {
-            **data, **self._tenant.columns,
+            **data, **hosts, **self._tenant.columns,
             "normalised_name": key_of(data["name"]), "master_flow_id": self._flow_id,
             "created_by": self._tenant.user_id or None, "created_at": self._now, "updated_at": self._now,
             "deleted_at": None, "deleted_by": None,
@@ -259,7 +260,7 @@ def _named_keys(data: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
         return [("name", key_of(data["name"]))]
     names = ("hostname", "fqdn") if kind == "hostname" else (kind,)
     keys = [(name, str(data[name])) for name in names if data.get(name)]
-    return [(name, key.lower()) for name, key in keys] if kind == "hostname" else keys
+    return [(name, host_of(key).lower()) for name, key in keys] if kind == "hostname" else keys
 
 
 def problem_with(data: Mapping[str, Any]) -> str | None:
