@@ -21,7 +21,7 @@ TOOLS := .venv/.tools
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-documents demo-discovery crew test format format-check lint types layers tests crash chaos docs bench clean
+.PHONY: help setup demo demo-documents demo-discovery demo-build crew test format format-check lint types layers tests crash chaos docs bench clean
 
 help: ## Print this list
 	@echo "phasegate - the commands of this repository"
@@ -40,6 +40,10 @@ demo-documents: $(READY) ## Make the example's documents from recorded answers, 
 demo-discovery: $(READY) ## Turn the example export into assets, approving each step; then the same file again
 	@mkdir -p demo && rm -f demo/discovery.db*
 	@BIN=$(BIN) sh examples/discovery.sh
+
+demo-build: $(READY) ## Change a small package by recorded answers: what fails its tests is put back and done better
+	@mkdir -p demo && rm -rf demo/build demo/build.db*
+	@BIN=$(BIN) sh examples/build.sh
 
 # CrewAI needs older releases of libraries than phasegate's other extras: it cannot live in the same environment.
 crew: ## Test agents with a real CrewAI crew, in an environment of its own

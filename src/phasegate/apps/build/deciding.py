@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from phasegate.apps.build.risk import Risk
 from phasegate.apps.build.stages.common import load
 from phasegate.apps.build.stages.validating import replanned
 from phasegate.apps.build.workshop import Workshop
+from phasegate.errors import AlreadyDecided
 
 #: Characters of a difference that a request shows.
 SHOWN = 20_000
@@ -36,22 +38,30 @@ class Approvals:
         if found is None:
             return False
         row, request = found
-        decision = self._by_policy(row) or self._by_provider(request)
-        if decision.answer == "pending":
-            return False
-        self.decide(request.request_id, decision.answer, by=decision.decided_by, comment=decision.comment)
+        # Somebody else, or the deadline, may be first: then that counts.
+        with suppress(AlreadyDecided):
+            decision = self._by_policy(row) or self._by_provider(request)
+            if decision.answer == "pending":
+                return False
+            self.decide(request.request_id, decision.answer, by=decision.decided_by, comment=decision.comment)
         return True
 
     def decide(self, request_id: str, outcome: str, *, by: str, comment: str = "") -> None:
-        """Answer a request. Raises ``ApprovalError`` when there is none of this id that waits."""
+        """Answer a request. Raises ``ApprovalError`` when there is none of this id, and ``AlreadyDecided`` when it does not
+        wait any more."""
+        row = self._waiting_row(request_id)
+        gate = stage(row["phase_index"], "approval")
+        shown = self._engine.get(row["run_id"]).at(gate).shown
+        self._engine.decide(row["run_id"], gate, outcome, by=by, seen=shown, comment=comment)
+
+    def _waiting_row(self, request_id: str) -> Mapping[str, Any]:
         row = next((each for each in self._engine.read(q.APPROVALS) if each["request_id"] == request_id), None)
         if row is None:
             raise ApprovalError("E_APPROVAL_UNKNOWN", f"there is no request {request_id!r}")
         if row["status"] != "pending":
-            raise ApprovalError("E_APPROVAL_DECIDED", f"the request has been {row['status']} already")
-        gate = stage(row["phase_index"], "approval")
-        shown = self._engine.get(row["run_id"]).at(gate).shown
-        self._engine.decide(row["run_id"], gate, outcome, by=by, seen=shown, comment=comment)
+            by = f" by {row['decided_by']}" if row["decided_by"] else ""
+            raise AlreadyDecided(f"the request was decided{by} and is {row['status']}")
+        return row
 
     def waiting(self, run_id: str) -> dict[str, Any] | None:
         """What waits in a run, as a result shows it."""
@@ -84,7 +94,12 @@ class Approvals:
     def _by_provider(self, request: ApprovalRequest) -> Decision:
         shop = self._shop
         if shop.policy.approval_blocks:
-            return approval.wait(shop.approval_provider, request, shop.policy, now=self._now, sleep=self._sleep)
+
+            def nap(seconds: float) -> None:
+                self._sleep(seconds)
+                self._waiting_row(request.request_id)  # raises when somebody has decided elsewhere
+
+            return approval.wait(shop.approval_provider, request, shop.policy, now=self._now, sleep=nap)
         return approval.ask(shop.approval_provider, request, self._now())
 
     def _now(self) -> datetime:

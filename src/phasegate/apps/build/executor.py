@@ -11,22 +11,23 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from phasegate import Engine, Registry, Run, RunStatus, Subject
+from phasegate import Engine, Flow, Registry, Run, RunStatus, Subject
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.applying.transaction import Recovered
 from phasegate.apps.build.approval import ApprovalProvider
 from phasegate.apps.build.deciding import Approvals
 from phasegate.apps.build.errors import (
+    CancelledError,
+    FileSystemError,
     HistoryError,
     LockError,
     PhaseExecutorError,
-    RollbackError,
     SpecError,
     told,
 )
@@ -39,10 +40,10 @@ from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.results import orchestration_result, phase_result
 from phasegate.apps.build.shop import EventSink
 from phasegate.apps.build.stages import STAGES
-from phasegate.apps.build.stages.common import load
+from phasegate.apps.build.stages.common import dump, load
 from phasegate.apps.build.validation.structure import check_changes
 from phasegate.apps.build.workshop import Workshop, Workshops
-from phasegate.errors import InputError, PhasegateError, StoreError
+from phasegate.errors import InputError, NotAllowed, PhasegateError, StoreError
 from phasegate.llm import Prices, as_client
 
 #: What a run's key is made of; a repository may have many runs, one after another.
@@ -87,7 +88,7 @@ class PhaseExecutor:
         database = _absolute(db_path, root.path)
         self.policy = policy or Policy()
         self._new_id = id_factory or (lambda: uuid.uuid4().hex)
-        with _database_errors():
+        with _database_errors(database):
             database.parent.mkdir(parents=True, exist_ok=True)
             self._workshops = Workshops()
             self.engine: Engine = open_engine(database, Registry(deps=self._workshops), clock=clock)
@@ -98,7 +99,7 @@ class PhaseExecutor:
             max_tokens=max_tokens, model=model, prices=prices, phase_token_cap=phase_token_cap,
             run_token_cap=run_token_cap, timeout_s=timeout_s, approval_provider=approval_provider, checks=tuple(checks),
             rules=tuple(rules), sleep=_awaitable(sleep), tiers=tuple(tiers), event_sink=event_sink, clock=clock,
-            schema_problem=self._schema_problem,
+            history_problem=self._history_problem,
         )  # fmt: skip
         self._workshops.use(str(root.path), self.shop)
         #: Paths that an interrupted run had changed, and that were put back when this executor was made.
@@ -131,7 +132,7 @@ class PhaseExecutor:
         except PhaseExecutorError as error:
             return self._refused([error], began)
         except PhasegateError as error:
-            return self._refused([HistoryError("E_HISTORY", str(error), hint=error.hint)], began)
+            return self._refused([_history_error(error, self.shop.database)], began)
         result: dict[str, Any] = ran["phase_results"][0]
         return {**result, "retry_count": 0}
 
@@ -154,17 +155,23 @@ class PhaseExecutor:
     ) -> dict[str, Any]:  # fmt: skip
         """Execute phases one after another; the result is that of ``PhaseOrchestrator.run_phases``.
 
-        ``continues`` is an earlier run: one that still waits is gone on with; of one that has ended, what has succeeded with
-        the same specification is kept. Raises ``LockError``, ``HistoryError`` and ``InputError``."""
+        ``continues`` is an earlier run: one that has not ended is gone on with when it has the same phases, and cancelled
+        otherwise; what has succeeded in it with the same specification is kept. Raises ``LockError``, ``HistoryError`` and
+        ``InputError``.
+        """
         if len(phases) > MOST_PHASES:
             raise InputError(f"a plan has at most {MOST_PHASES} phases, not {len(phases)}")
         if not phases:
             return orchestration_result([], run_id="", total=0, duration=0.0, health=[], status="succeeded")
         plan = [plain(each) for each in phases]
         with self.shop.lock:
-            if continues is not None and not self._run(continues).finished:
-                return self._go_on(continues)
-            self._workshops.recover(self.shop)
+            earlier = self._own_run(continues) if continues is not None else None
+            if earlier is not None and not earlier.finished:
+                if dump(earlier.input["plan"]) == dump(plan):
+                    return self._go_on(earlier.id)
+                self.engine.cancel(earlier.id, reason="another plan takes its place")
+            with _database_errors(self.shop.database):
+                self._workshops.recover(self.shop)
             return self._go_on(
                 self._start(
                     plan, max_retries, health_checks, stop_on_failure, context_files, protected_paths, continues, about
@@ -183,13 +190,16 @@ class PhaseExecutor:
         """
         self._approvals.decide(request_id, outcome, by=by, comment=comment)
 
-    def recover(self) -> list[str]:
+    def recover(self, *, keep_edits: bool = False) -> list[str]:
         """Undo what was interrupted while files were changed; the paths that are as they were before. Done by every run, too.
 
-        Raises ``RollbackError`` for files that somebody has changed since.
+        Raises ``RollbackError`` for files that somebody has changed since; with ``keep_edits`` they stay as they are now, and
+        what was kept to put them back is dropped.
         """
         with self.shop.lock:
             recovered = self._workshops.recover(self.shop)
+            if keep_edits:
+                recovered = [each for each in recovered if not self.shop.forget(each)]
         conflicts = [each.error for each in recovered if each.error is not None]
         if conflicts:
             raise conflicts[0]
@@ -214,7 +224,7 @@ class PhaseExecutor:
         context_files: Sequence[str] | None, protected_paths: Sequence[str] | None, continues: str | None,
         about: Mapping[str, Any] | None,
     ) -> str:  # fmt: skip
-        flow = flow_of(len(plan), STAGES, approval_timeout=self.policy.approval_timeout)
+        flow = _flow(len(plan), self.policy.approval_timeout)
         given = {
             "plan": plan, "repo_root": str(self.shop.root.path), "stop_on_failure": stop_on_failure,
             "max_retries": max_retries, "health_checks": health_checks, "policy": asdict(self.policy),
@@ -222,7 +232,7 @@ class PhaseExecutor:
             "protected": None if protected_paths is None else list(protected_paths), "continues": continues,
             "about": None if about is None else dict(about),
         }  # fmt: skip
-        with _database_errors():
+        with _database_errors(self.shop.database):
             run = self.engine.start(flow, subject_of(self.shop.root.path), input=given, key=self._new_id())
         return run.id
 
@@ -231,34 +241,72 @@ class PhaseExecutor:
         began = self.shop.seconds()
         self.shop.begin(run_id, 0)
         try:
-            with _database_errors():
-                self._know(run_id)
-                if self._run(run_id).status is RunStatus.PAUSED:
-                    self.engine.resume(run_id)
+            with _database_errors(self.shop.database):
+                self._take(run_id)
                 self.engine.drain()
                 while self._approvals.ask(run_id):
                     self.engine.drain()
+                self.shop.working = None
+                self._workshops.recover(self.shop)
                 return self._result(run_id, self.shop.seconds() - began)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            self._interrupted(run_id)
+            self._let_go(run_id, cancelled=True)
+            raise
+        except BaseException:
+            self._let_go(run_id, cancelled=False)
             raise
 
-    def _know(self, run_id: str) -> None:
-        """Have the engine know the flow of a run that another process has begun."""
+    def _take(self, run_id: str) -> None:
+        """Make a run, whoever has begun it, the one that this process works on."""
+        run = self._own_run(run_id)
+        self._know(run)
+        self.shop.working = run_id
+        if run.status is RunStatus.PAUSED:
+            self.engine.resume(run_id)
+        elif not run.finished:
+            self._own(run_id)
+            with suppress(NotAllowed):  # nothing of it was put off
+                self.engine.retry(run_id)
+
+    def _own_run(self, run_id: str) -> Run:
         run = self._run(run_id)
+        if run.input["repo_root"] != str(self.shop.root.path):
+            raise InputError("the run is of another repository", hint="go on with it by an executor on that one")
+        return run
+
+    def _own(self, run_id: str) -> None:
+        """Have the history say that this process has the run: should it die, the run is known to be left."""
+        row = self.engine.read(q.RUN, {"run": run_id})[0]
+        if (row["pid"], row["host"]) != (os.getpid(), socket.gethostname()):
+            here = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat_at": self.engine.store.now()}
+            self.engine.write([(q.RUN_TAKEN, q.setting(run_id, status=row["status"], **here))])
+
+    def _know(self, run: Run) -> None:
+        """Have the engine know the flow of a run that another process has begun."""
         if self.engine.registry.known(run.flow, run.version) is None:
-            self.engine.registry.add(
-                flow_of(len(run.input["plan"]), STAGES, approval_timeout=self.policy.approval_timeout)
-            )
+            self.engine.registry.add(_flow(len(run.input["plan"]), run.input["policy"]["approval_timeout"]))
 
-    def _interrupted(self, run_id: str) -> None:
-        """Somebody stopped the process: put back what is half done, and put it on record."""
+    def _let_go(self, run_id: str, *, cancelled: bool) -> None:
+        """Work on the run has ended by an exception: put back what is half done, and put on record that it was cancelled, if it
+        was. What fails here is done by whoever works on the repository next."""
+        self.shop.working = None
+        if cancelled:
+            with suppress(PhasegateError):
+                self.engine.cancel(run_id, reason="interrupted")
         with suppress(PhasegateError):
-            self.engine.cancel(run_id, reason="interrupted")
-        self._workshops.recover(self.shop)
+            self._workshops.recover(self.shop)
 
-    def _schema_problem(self) -> str | None:
-        found = {row["key"]: row["value"] for row in self.engine.read(q.META)}
+    def _history_problem(self) -> str | None:
+        """What is wrong with the database, if anything is."""
+        if not self.shop.database.is_file():
+            return "the database is not there"
+        try:
+            said = str(next(iter(self.engine.read("PRAGMA quick_check(1)")[0].values())))
+            found = {row["key"]: row["value"] for row in self.engine.read(q.META)}
+        except StoreError as error:
+            return f"the database cannot be read: {error}"
+        if said != "ok":
+            return f"the database is damaged: {said}"
         return None if found == SCHEMA_IS else "the tables are of another version of phasegate"
 
     def _run(self, run_id: str) -> Run:
@@ -288,7 +336,12 @@ class PhaseExecutor:
                 errors=["Approval pending: a person has to approve the change first"],
             )  # fmt: skip
         run = self._run(row["run_id"])
-        error = PhaseExecutorError("E_INTERNAL", run.reason or "the phase was not finished", category="fatal")
+        said = run.reason or "the phase was not finished"
+        error = (
+            CancelledError("E_CANCELLED", said)
+            if row["status"] == "cancelled"
+            else PhaseExecutorError("E_INTERNAL", said)
+        )
         status = row["status"] if row["status"] in ("cancelled", "interrupted") else "failed"
         return phase_result(
             phase_id=row["phase_id"], status=status, error_details=told([error]), token_usage=row["tokens_used"]
@@ -299,15 +352,18 @@ class PhaseExecutor:
 
     def _sweep(self) -> None:
         """Runs of this repository whose process is gone are interrupted: they go on when somebody says so, not by themselves."""
-        with _database_errors():
+        with _database_errors(self.shop.database), suppress(LockError, FileSystemError), self.shop.lock:
             for row in self.engine.read(q.UNFINISHED):
-                if row["repo_root"] != str(self.shop.root.path) or row["status"] != "running" or row["pid"] is None:
-                    continue
-                if row["host"] == socket.gethostname() and not _alive(row["pid"]):
+                if row["repo_root"] == str(self.shop.root.path) and row["status"] == "running" and _is_left(row):
                     with suppress(PhasegateError):
                         self.engine.pause(row["run_id"], reason="its process has ended")
-            with suppress(LockError, RollbackError), self.shop.lock:
-                self.restored += _restored(self._workshops.recover(self.shop))
+            self.restored += _restored(self._workshops.recover(self.shop))
+
+
+def _flow(count: int, approval_timeout: float) -> Flow:
+    """The flow of a plan. Another time to decide makes another flow, which must not have the version of that one."""
+    flow = flow_of(count, STAGES, approval_timeout=approval_timeout)
+    return replace(flow, version=flow.version + 1_000_000 * round(1_000 * approval_timeout))
 
 
 def subject_of(root: Path) -> Subject:
@@ -319,6 +375,9 @@ def subject_of(root: Path) -> Subject:
 class _database_errors:  # noqa: N801  # reads like the functions of contextlib
     """Errors of the database as ours."""
 
+    def __init__(self, database: Path) -> None:
+        self._database = database
+
     def __enter__(self) -> None:
         return None
 
@@ -326,9 +385,14 @@ class _database_errors:  # noqa: N801  # reads like the functions of contextlib
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, StoreError):
-            raise HistoryError("E_HISTORY", str(error), hint=error.hint) from None
+            raise _history_error(error, self._database) from None
         if isinstance(error, OSError):
             raise HistoryError("E_HISTORY", error.strerror or type(error).__name__) from None
+
+
+def _history_error(error: PhasegateError, database: Path) -> HistoryError:
+    """An error of the engine's as ours, which names no folder of the machine."""
+    return HistoryError("E_HISTORY", str(error).replace(f"{database.parent}{os.sep}", ""), hint=error.hint)
 
 
 def _directory(given: Path | str) -> Path:
@@ -378,6 +442,13 @@ def _blocking(sleep: Callable[[float], object] | None) -> Callable[[float], obje
         return asyncio.run(result) if inspect.iscoroutine(result) else result
 
     return slept
+
+
+def _is_left(row: Mapping[str, Any]) -> bool:
+    """Whether nobody works on a run that is on record as running, when nobody has the repository's lock: its process is gone, or
+    this one, which may have the number of one that is gone."""
+    elsewhere = row["host"] != socket.gethostname()
+    return elsewhere or row["pid"] in (None, os.getpid()) or not _alive(row["pid"])
 
 
 def _alive(pid: int) -> bool:

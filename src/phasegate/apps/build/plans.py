@@ -13,6 +13,10 @@ from phasegate.errors import InputError, did_you_mean
 
 #: A plan is written by people; more than this is something else.
 MOST_BYTES = 4 << 20
+#: So many values may be in it; the aliases of YAML can make any number of a few lines.
+MOST_VALUES = 100_000
+#: No limit is larger; in seconds it is three hundred years.
+MOST = 10**10
 _KEYS = ("phases", "rules", "protected_paths", "context_files", "policy", "tiers")
 
 
@@ -35,10 +39,16 @@ def read_plan(path: Path) -> Plan:
     """
     value = read_yaml(path)
     if isinstance(value, list):
-        return Plan(tuple(value))
+        value = {"phases": value}
     if not isinstance(value, dict) or not isinstance(value.get("phases"), list):
         raise InputError(f"{path} is no plan", hint="write a list of phases, or an object with a list called phases")
     _refuse_unknown(path, value, _KEYS)
+    for number, phase in enumerate(value["phases"], 1):
+        if not isinstance(phase, dict):
+            raise InputError(
+                f"{path}: phase {number} is no object",
+                hint="a phase has at least a description: write description: ...",
+            )
     return Plan(
         tuple(value["phases"]), _texts(path, value, "rules") or (), _texts(path, value, "protected_paths"),
         _texts(path, value, "context_files"), value.get("policy"), _texts(path, value, "tiers") or (),
@@ -76,13 +86,31 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MiB, too large for a plan")
-        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text in UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if _is_endless(value):
+        raise InputError(f"{path} has more than {MOST_VALUES:,} values with its aliases written out")
+    return value
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether a value has too many others in it, or itself."""
+    count, left = 0, [value]
+    while left:
+        each = left.pop()
+        count += 1
+        if count + len(left) > MOST_VALUES:
+            return True
+        if isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | set | tuple):
+            left += each
+    return False
 
 
 def _texts(path: Path, value: Mapping[str, Any], name: str) -> tuple[str, ...] | None:
@@ -108,11 +136,11 @@ def _fitted(name: str, value: Any, wanted: Any) -> Any:
     elif bool in kinds:
         if isinstance(value, bool):
             return value
-    elif (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and value >= 0
-        and (float in kinds or value == int(value))
-    ):
+    elif _is_number(value) and (float in kinds or value == int(value)):
         return float(value) if float in kinds else int(value)
     raise InputError(f"the limit {name} cannot be {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number that a limit can be; there is no limit without end."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST

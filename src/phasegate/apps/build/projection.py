@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.errors import one_line
 from phasegate.apps.build.flow import AGAIN, BASELINE, NAME, RISKY, UNFIT, place_of
 from phasegate.apps.build.stages.common import dump
 from phasegate.core import facts as f
@@ -17,9 +18,9 @@ from phasegate.core import facts as f
 _OURS = frozenset({NAME, f"{NAME}-foreign"})
 #: What a phase is until it has ended, as long as the run is this.
 _ENDED: Mapping[type[Any], str] = {f.RunSucceeded: "succeeded", f.RunFailed: "failed", f.RunCancelled: "cancelled"}
-#: The name in the log of what a stage has done, unless it found something unfit.
+#: The name in the log of what a stage has done, unless it found something unfit. Calls of the model are logged as they are made.
 _EVENTS = {
-    "check": "phase_started", "context": "context_built", "ask": "llm_answered", "parse": "response_parsed", "apply": "applied",
+    "check": "phase_started", "context": "context_built", "parse": "response_parsed", "apply": "applied",
     "restore": "rolled_back", "health": "health_checked",
 }  # fmt: skip
 
@@ -37,6 +38,9 @@ class _Projection:
     def __init__(self, connection: Any, recorded: f.RecordedFact) -> None:
         self.connection, self.run, self.fact = connection, recorded.run, recorded.fact
         self.at: datetime = recorded.fact.at
+        #: The phase and the attempt of an event, where it is of one.
+        self.phase_key = ""
+        self.logged_attempt: str | None = None
         self.output: Mapping[str, Any] = recorded.output if isinstance(recorded.output, Mapping) else {}
 
     def write(self) -> None:
@@ -84,11 +88,11 @@ class _Projection:
         begun = self.run.created_at or self.at
         self._set(
             q.RUN_ENDS, self.run.id, status=status, finished_at=self.at, duration_s=(self.at - begun).total_seconds(),
-            failure_reason=self.run.reason,
+            failure_reason=None if self.run.reason is None else one_line(self.run.reason),
         )  # fmt: skip
-        if status == "cancelled":
+        if status != "succeeded":
             for statement in (q.OPEN_ATTEMPTS_STAND, q.OPEN_PHASES_STAND):
-                self._do(statement, its_run=self.run.id, new_status="cancelled")
+                self._do(statement, its_run=self.run.id, new_status=status)
         self._event("run_finished", status=status, **counts)
 
     def _status_of(self, number: int) -> str | None:
@@ -107,6 +111,8 @@ class _Projection:
         number, name = place
         self.number, self.phase_key = number, f"{self.run.id}/{number}"
         self.attempt_key = f"{self.phase_key}/{self.output.get('index', 0)}"
+        self.logged_attempt = None if name == "check" else self.attempt_key
+        self._set(q.RUN_BEATS, self.run.id, heartbeat_at=self.at)
         handlers: Mapping[str, Callable[[str], None]] = {
             "check": self._check, "context": self._context, "ask": self._ask, "parse": self._parse,
             "validate": self._validate, "apply": self._apply, "health": self._health, "restore": self._restore,
@@ -133,7 +139,7 @@ class _Projection:
         )  # fmt: skip
 
     def _context(self, outcome: str) -> None:
-        self._attempt_begins(self.output["past"]["feedback"])
+        self._attempt_begins((self.output.get("past") or {}).get("feedback"))
 
     def _work(self, outcome: str) -> None:
         self._attempt_begins(None)
@@ -148,16 +154,20 @@ class _Projection:
 
     def _ask(self, outcome: str) -> None:
         asked = self.output
-        if outcome == UNFIT:
+        if "prompt_sha256" not in asked:  # it never came to asking
             return
         self._set(
             q.ATTEMPT_ASKED, self.attempt_key, model=asked["model"], escalation_level=asked["level"],
-            prompt_sha256=asked["prompt_sha256"], prompt_text=asked["prompt"], response_text=asked["kept_text"],
-            truncated=asked["stop_reason"] == "max_tokens",
+            prompt_sha256=asked["prompt_sha256"], prompt_text=asked["prompt"], response_text=asked.get("kept_text"),
         )  # fmt: skip
+        if asked.get("stop_reason") == "max_tokens":
+            self._set(q.ATTEMPT_CUT, self.attempt_key, truncated=True)
 
     def _parse(self, outcome: str) -> None:
         self._set(q.ATTEMPT_PARSED, self.attempt_key, parse_method=self.output.get("parse_method"))
+        cut = any(each["code"] == "E_TRUNCATED" for each in self.output.get("errors", ()))
+        if cut or self.output.get("rest", {}).get("continuations"):
+            self._set(q.ATTEMPT_CUT, self.attempt_key, truncated=True)
 
     def _validate(self, outcome: str) -> None:
         self._do(q.DROP_CHANGES, its_key=self.attempt_key)
@@ -194,6 +204,8 @@ class _Projection:
         if place is None:
             return
         self.phase_key = f"{self.run.id}/{place[0]}"
+        waiting = self.connection.execute(q.WAITING_ATTEMPT, {"its_phase": self.phase_key}).first()
+        self.logged_attempt = None if waiting is None else waiting.attempt_fk
         answer = fact.answer if isinstance(fact.answer, Mapping) else {}
         by = ", ".join(answer.get("by") or [fact.by])
         status = "expired" if fact.by == "deadline" else "approved" if fact.outcome == "approved" else "rejected"
@@ -202,6 +214,8 @@ class _Projection:
             new_comment=answer.get("comment") or None,
         )  # fmt: skip
         self._set(q.PHASE_STANDS, self.phase_key, status="running")
+        if self.logged_attempt is not None:
+            self._set(q.ATTEMPT_STANDS, self.logged_attempt, status="running")
         self._set(q.RUN_STANDS, self.run.id, status="running")
         self._event("approval_decided", outcome=status, by=by)
 
@@ -233,15 +247,17 @@ class _Projection:
             self.connection.execute(q.ADD_CHECKS, rows)
 
     def _verdict(self, outcome: str) -> None:
-        attempt = self.output.get("attempt")
+        attempt, ended = self.output.get("attempt"), 0
         if attempt is not None:
             first = attempt["errors"][0] if attempt["errors"] else {"code": None, "category": None}
-            self._set(
+            ended = self._set(
                 q.ATTEMPT_ENDS, self.attempt_key, status=attempt["status"], error_code=first["code"],
                 error_category=first["category"], errors_json=dump(attempt["errors"]),
                 feedback_json=dump(attempt["feedback"]) if attempt["feedback"] else None, finished_at=self.at,
                 duration_s=attempt["duration"],
             )  # fmt: skip
+        if not ended:  # the phase ended before its first attempt
+            self.logged_attempt = None
         if outcome == AGAIN:
             self._event("retry_scheduled", used=self.output["next"]["used"])
             return
@@ -263,8 +279,7 @@ class _Projection:
         return int(self.connection.execute(statement, q.setting(key, **values)).rowcount)
 
     def _event(self, type_: str, **payload: Any) -> None:
-        phase = getattr(self, "phase_key", None)
         self._do(
-            q.ADD_EVENT, run_fk=self.run.id, phase_fk=phase, attempt_fk=getattr(self, "attempt_key", None), type=type_,
+            q.ADD_EVENT, run_fk=self.run.id, phase_fk=self.phase_key or None, attempt_fk=self.logged_attempt, type=type_,
             payload_json=dump(payload), created_at=self.at,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -29,7 +30,7 @@ class Shop:
         return time.monotonic() if self.clock is None else self.clock().timestamp()
 
     def begin(self, run_id: str, number: int) -> None:
-        """A phase (0: the run itself) begins now, or goes on in this process."""
+        """A phase (0: the run itself, or the attempt with that id) begins now, or goes on in this process."""
         self._began.setdefault((run_id, number), self.seconds())
 
     def lasted(self, run_id: str, number: int) -> float | None:
@@ -38,7 +39,7 @@ class Shop:
         return None if began is None else max(0.0, self.seconds() - began)
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        """Tell whoever listens; what they make of it never disturbs a run."""
+        """Tell whoever listens; what they make of it, or do with it, never disturbs a run."""
         if self.event_sink is not None:
             with suppress(Exception):
-                self.event_sink(event)
+                self.event_sink(deepcopy(event))

@@ -36,6 +36,7 @@ ADD_RUN = sa.insert(runs)
 RUN_STANDS = _set(runs, runs.c.run_id, "status")
 RUN_ENDS = _set(runs, runs.c.run_id, "status", "finished_at", "duration_s", "failure_reason")
 RUN_TAKEN = _set(runs, runs.c.run_id, "status", "pid", "host", "heartbeat_at")
+RUN_BEATS = _set(runs, runs.c.run_id, "heartbeat_at")
 RUN_COUNTS = _set(runs, runs.c.run_id, "successful_phases", "failed_phases", "skipped_phases")
 
 ADD_PHASE = sa.insert(phases)
@@ -48,9 +49,10 @@ PHASE_ENDS = _set(
 ADD_ATTEMPT = sa.insert(attempts)
 ATTEMPT_STANDS = _set(attempts, attempts.c.attempt_id, "status")
 ATTEMPT_ASKED = _set(
-    attempts, attempts.c.attempt_id, "model", "escalation_level", "prompt_sha256", "prompt_text", "response_text", "truncated"
-)  # fmt: skip
+    attempts, attempts.c.attempt_id, "model", "escalation_level", "prompt_sha256", "prompt_text", "response_text"
+)
 ATTEMPT_PARSED = _set(attempts, attempts.c.attempt_id, "parse_method")
+ATTEMPT_CUT = _set(attempts, attempts.c.attempt_id, "truncated")
 ATTEMPT_ENDS = _set(
     attempts, attempts.c.attempt_id, "status", "error_code", "error_category", "errors_json", "feedback_json", "finished_at",
     "duration_s",
@@ -80,6 +82,10 @@ DROP_CHECKS = sa.delete(health_checks).where(
 )
 ADD_CHECKS = sa.insert(health_checks)
 ADD_APPROVAL = sa.insert(approvals)
+WAITING_ATTEMPT = sa.select(approvals.c.attempt_fk).where(
+    approvals.c.status == "pending",
+    approvals.c.attempt_fk.in_(sa.select(attempts.c.attempt_id).where(attempts.c.phase_fk == _text("its_phase"))),
+)
 APPROVAL_ANSWERED = (
     sa.update(approvals)
     .where(
@@ -117,7 +123,12 @@ COUNT_FOR_RUN = (
 # --- looks --------------------------------------------------------------------------------------------------------------------
 
 _of_phase = sa.select(attempts.c.attempt_id).where(attempts.c.phase_fk == _text("phase"))
-CALLS_OF_PHASE = sa.select(llm_calls).where(llm_calls.c.attempt_fk.in_(_of_phase)).order_by(llm_calls.c.created_at)
+CALLS_OF_PHASE = (
+    sa.select(llm_calls).where(llm_calls.c.attempt_fk.in_(_of_phase)).order_by(llm_calls.c.created_at, llm_calls.c.seq)
+)
+CALLS_OF_ATTEMPT = (
+    sa.select(sa.func.count().label("calls")).select_from(llm_calls).where(llm_calls.c.attempt_fk == _text("attempt"))
+)
 SPENT = sa.select(
     sa.select(runs.c.token_usage).where(runs.c.run_id == _text("run")).scalar_subquery().label("run"),
     sa.select(phases.c.tokens_used).where(phases.c.id == _text("phase")).scalar_subquery().label("phase"),
@@ -158,7 +169,7 @@ COSTS = (
     .join(attempts, attempts.c.attempt_id == llm_calls.c.attempt_fk)
     .join(phases, phases.c.id == attempts.c.phase_fk)
     .where(phases.c.run_id == _text("run"))
-    .order_by(phases.c.phase_index, llm_calls.c.created_at)
+    .order_by(phases.c.phase_index, llm_calls.c.created_at, llm_calls.c.seq)
 )
 APPROVALS = (
     sa.select(approvals, phases.c.run_id, phases.c.phase_id, phases.c.phase_index, attempts.c.attempt_index)

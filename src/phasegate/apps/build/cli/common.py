@@ -1,42 +1,81 @@
-"""What the commands share: the file of the history, executors made of what a run remembers, and the report on a run."""
+"""What the commands share: the file of the history, executors made of what a run remembers, and what to type next."""
 
 from __future__ import annotations
 
+import shlex
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from phasegate import Engine, Registry
+from phasegate import database as databases
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.approval import ApprovalProvider
-from phasegate.apps.build.errors import HistoryError
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.apps.build.opening import open_engine
 from phasegate.apps.build.plans import policy_of
-from phasegate.cli import output
+from phasegate.apps.build.policy import Policy
 from phasegate.cli.session import Session
-from phasegate.database import check_prepared
-from phasegate.errors import InputError
+from phasegate.errors import InputError, NotADatabase
 from phasegate.llm import Client, Prices, open_client
 
-RunId = Annotated[str | None, typer.Argument(metavar="[RUN]", help="The run; without it the latest.")]
+RunId = Annotated[
+    str | None, typer.Argument(metavar="[RUN]", help="The run, or the beginning of its id; without it the latest.")
+]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why.")]
 
 _PREFIX = "sqlite:///"
+#: The table that only a database with builds has.
+_MARK = "build_version"
+#: As many runs are looked through for one that is named.
+_MOST_RUNS = 10_000
+#: What a run remembers that a program began with a client of its own: what an executor needs in order to decide or put back.
+BY_A_PROGRAM: Mapping[str, Any] = {
+    "models": [], "replay": None, "record": None, "prices": None, "max_tokens": 200_000, "phase_token_cap": None,
+    "run_token_cap": None, "rules": [], "tiers": [], "policy": asdict(Policy()), "approve": "never",
+}  # fmt: skip
 
 
 def history_file(session: Session) -> Path:
     """The SQLite file of the history. Raises ``InputError`` when the database is another one."""
-    if not session.address.startswith(_PREFIX):
+    name = session.address.removeprefix(_PREFIX)
+    if not session.address.startswith(_PREFIX) or not name:
         raise InputError(
             "builds keep their history in a SQLite file",
             hint="--database sqlite:///build.db, on the repository's machine",
         )
-    return Path(session.address.removeprefix(_PREFIX)).absolute()
+    return Path(name).absolute()
+
+
+def new_or_known(session: Session) -> Path:
+    """The same for whoever writes: the file may be missing or empty. Raises ``StoreError`` when it is somebody else's."""
+    file = history_file(session)
+    if file.exists() and file.stat().st_size and databases.current(session.address) is None:
+        raise NotADatabase(
+            f"{file.name} is a database, and not one of phasegate", hint="name another file with --database"
+        )
+    return file
+
+
+@contextmanager
+def looked_at(session: Session) -> Iterator[Engine]:
+    """An engine to look at the history with. Raises ``StoreError`` for a file without builds, which stays as it is."""
+    file = history_file(session)
+    databases.check_prepared(session.address)
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [_MARK]).fetchone()
+    if found is None:
+        raise NotADatabase(
+            f"there are no builds in {file.name}", hint="name another database with --database; build run makes one"
+        )
+    with open_engine(file, Registry()) as engine:
+        yield engine
 
 
 def client_of(told: Mapping[str, Any]) -> Client:
@@ -46,43 +85,44 @@ def client_of(told: Mapping[str, Any]) -> Client:
     return open_client(told["models"] or ["replay"], record=told.get("record"), replay=told["replay"], attempts=1)
 
 
+@contextmanager
 def executor_of(
-    database: Path, root: str, told: Mapping[str, Any], *, client: Client | None = None,
-    provider: ApprovalProvider | None = None,
-) -> PhaseExecutor:  # fmt: skip
-    """The executor that a run remembers."""
-    return PhaseExecutor(
+    database: Path, root: str, told: Mapping[str, Any], *, client: Any = None, provider: ApprovalProvider | None = None,
+) -> Iterator[PhaseExecutor]:  # fmt: skip
+    """The executor that a run remembers. Raises ``InputError`` when its repository is not there any more."""
+    if not Path(root).is_dir():
+        raise InputError(f"the repository {root} is not there any more", hint="put it back where it was")
+    with PhaseExecutor(
         client or client_of(told), root, database, told["max_tokens"], policy=policy_of(told["policy"]),
         phase_token_cap=told["phase_token_cap"], run_token_cap=told["run_token_cap"], rules=told["rules"],
         tiers=told["tiers"], approval_provider=provider, prices=Prices.load(told["prices"]) if told["prices"] else None,
-    )  # fmt: skip
-
-
-@contextmanager
-def looked_at(session: Session) -> Iterator[Engine]:
-    """An engine to look at the history with; a file without one is refused."""
-    check_prepared(session.address)
-    engine = open_engine(history_file(session), Registry())
-    try:
-        yield engine
-    finally:
-        engine.close()
+    ) as executor:  # fmt: skip
+        yield executor
 
 
 def find_run(engine: Engine, given: str | None) -> Mapping[str, Any]:
-    """The row of a run, by its id or the beginning of it; the latest when none is named. Raises ``HistoryError``."""
-    rows = engine.read(q.RUNS, {"most": 10_000})
+    """The row of a run, by its id or the beginning of it; the latest when none is named. Raises ``InputError``."""
+    rows = engine.read(q.RUNS, {"most": _MOST_RUNS})
     found = [row for row in rows if row["run_id"].startswith(given or "")]
+    if not rows:
+        raise InputError("there are no runs yet", hint="phasegate build run begins one")
     if not found:
-        raise HistoryError("E_HISTORY_RUN", f"there is no run {given!r}" if given else "there are no runs yet")
-    if given and len(found) > 1 and found[0]["run_id"] != given:
-        raise HistoryError("E_HISTORY_RUN", f"several runs begin with {given!r}: write more of it")
-    return found[0]
+        raise InputError(f"there is no run {given!r}", hint="phasegate build history lists them")
+    exact = next((row for row in found if row["run_id"] == given), None)
+    if given and exact is None and len(found) > 1:
+        raise InputError(f"{len(found)} runs begin with {given!r}", hint="write more of it")
+    return exact or found[0]
+
+
+def remembered(engine: Engine, run_id: str) -> Mapping[str, Any] | None:
+    """What a run remembers of how it was begun; None for one that a program began, with a client of its own."""
+    about: Mapping[str, Any] | None = engine.get(run_id).input.get("about")
+    return about
 
 
 def told_of(engine: Engine, run_id: str) -> Mapping[str, Any]:
-    """What a run remembers of how it was begun. Raises ``InputError`` for one that a program began, with a client of its own."""
-    about: Mapping[str, Any] | None = engine.get(run_id).input.get("about")
+    """The same. Raises ``InputError`` for a run that a program began: nobody here could ask its model."""
+    about = remembered(engine, run_id)
     if about is None:
         raise InputError(
             "the run was begun by a program, with a client of its own",
@@ -91,54 +131,7 @@ def told_of(engine: Engine, run_id: str) -> Mapping[str, Any]:
     return about
 
 
-def report(session: Session, engine: Engine, result: Mapping[str, Any]) -> None:
-    """What became of a run; ends the command with 1 when it has failed."""
-    session.answer(result, *lines_of(engine, result))
-    if result["status"] not in ("succeeded", "awaiting_approval"):
-        raise typer.Exit(1)
-
-
-def lines_of(engine: Engine, result: Mapping[str, Any]) -> list[str | output.Table]:
-    """A run's result for people."""
-    rows = [
-        (
-            each["phase_id"], each["status"], each["retry_count"] + 1, ", ".join(each["files_changed"]),
-            health_words(each["health"]), each["token_usage"],
-        )
-        for each in result["phase_results"]
-    ]  # fmt: skip
-    table = output.Table(("phase", "status", "attempts", "files", "health", "tokens"), rows)
-    cost = engine.read(q.COST, {"run": result["run_id"]})[0]["cost"] if result["run_id"] else None
-    said = [f"Run {result['run_id']}: {result['status']}, {result['token_usage']} tokens{cost_words(cost)}."]
-    for each in result["phase_results"]:
-        said += [f"{each['phase_id']}: {error}" for error in each["errors"]]
-        said += [f"{each['phase_id']}: warning: {warning}" for warning in each["warnings"]]
-        if each["status"] == "awaiting_approval" and each["approval"]:
-            said += next_steps(each["approval"])
-    if result["skipped_phases"]:
-        said.append(f"{result['skipped_phases']} of {result['total_phases']} phases were not begun.")
-    return [table, *said] if rows else list(said)
-
-
-def next_steps(request: Mapping[str, Any]) -> list[str]:
-    """What a person can type about a change that waits."""
-    id = request["request_id"]
-    return [
-        f"The change waits for approval (risk {request['risk']}: {'; '.join(request['reasons'])}):",
-        f"    phasegate build diff {request['run_id']}",
-        f"    phasegate build approve {id} --by NAME",
-        f"    phasegate build reject {id} --by NAME --comment TEXT",
-    ]
-
-
-def health_words(health: Mapping[str, Any] | None) -> str:
-    """A health in a word or two."""
-    if health is None:
-        return ""
-    bad = [each["name"] for each in health["checks"] if each["status"] == "fail"]
-    return "healthy" if health["passed"] else f"failed: {', '.join(bad)}"
-
-
-def cost_words(cost: float | None) -> str:
-    """A cost, if anybody knows it."""
-    return "" if cost is None else f", {cost:.4f} USD"
+def typed(session: Session, *words: str) -> str:
+    """What a person types for a command on the same database."""
+    named = ["--database", session.database] if session.database else []
+    return shlex.join(["phasegate", "build", *words, *named])

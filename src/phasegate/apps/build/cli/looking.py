@@ -2,61 +2,114 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from phasegate import Engine
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.cli import talking
-from phasegate.apps.build.cli.common import RunId, cost_words, find_run, looked_at, next_steps
-from phasegate.apps.build.errors import HistoryError
+from phasegate.apps.build.cli.common import RunId, find_run, looked_at, typed
+from phasegate.apps.build.cli.reporting import UNFINISHED, next_steps, spent_words
 from phasegate.apps.build.flow import stage
 from phasegate.apps.build.stages.common import load
 from phasegate.cli import output
 from phasegate.cli.session import Session
+from phasegate.errors import InputError
+
+Row = Mapping[str, Any]
+#: As many runs are listed.
+_MOST_LISTED = 1_000
 
 
 def show(session: Session, run: RunId = None) -> None:
     """Show a run: its phases, attempts, health before and after, tokens, what was restored, and what waits."""
     with looked_at(session) as engine:
         row = find_run(engine, run)
-        where = {"run": row["run_id"]}
-        phases, attempts = engine.read(q.PHASES, where), engine.read(q.ATTEMPTS, where)
-        checks, changes = engine.read(q.CHECKS, where), engine.read(q.CHANGES, where)
-        cost = engine.read(q.COST, where)[0]["cost"]
-        waiting = [
-            each for each in engine.read(q.APPROVALS) if each["run_id"] == row["run_id"] and each["status"] == "pending"
-        ]
-    data = {
-        "run": dict(row), "phases": [_phase(each) for each in phases], "attempts": [_attempt(each) for each in attempts],
-        "changes": [dict(each) for each in changes], "health_checks": [dict(each) for each in checks], "cost": cost,
-        "waiting": [dict(each) for each in waiting],
-    }  # fmt: skip
-    rows = [
-        (p["phase_index"], p["phase_id"], p["status"], p["attempts"], p["tokens_used"], p["summary"]) for p in phases
-    ]
-    tried = [(a["phase_id"], a["attempt_index"] + 1, a["status"], a["model"], a["error_code"]) for a in attempts]
-    restored = [c for c in changes if c["state"] == "rolled_back"]
-    said = [f"Run {row['run_id']}: {row['status']}, {row['token_usage']} tokens{cost_words(cost)}."]
-    said += [f"Health before: {_health(checks, None)}"] if checks else []
-    said += [
-        f"Health after {a['attempt_id']}: {_health(checks, a['attempt_id'])}"
-        for a in attempts
-        if _of(checks, a["attempt_id"])
-    ]
-    said += [f"Restored after attempt {c['attempt_index'] + 1} of {c['phase_id']}: {c['path']}" for c in restored]
-    for each in waiting:
-        request = {
-            "request_id": each["request_id"],
-            "run_id": row["run_id"],
-            "risk": each["risk_score"],
-            "reasons": load(each["reasons_json"]),
-        }
-        said += next_steps(request)
+        data = _everything(engine, row)
     session.answer(
-        data, output.Table(("", "phase", "status", "attempts", "tokens", "summary"), rows),
-        output.Table(("phase", "attempt", "status", "model", "error"), tried), *said,
+        data,
+        output.Table(
+            ("", "phase", "status", "attempts", "tokens", "summary"),
+            [
+                (p["phase_index"], p["phase_id"], p["status"], p["attempts"], p["tokens_used"], p["summary"])
+                for p in data["phases"]
+            ],
+        ),
+        output.Table(
+            ("phase", "attempt", "status", "model", "tokens", "USD", "error"),
+            [_attempt_row(each, data["calls"]) for each in data["attempts"]],
+        ),
+        *_said(session, data),
+    )
+
+
+def _everything(engine: Engine, row: Row) -> dict[str, Any]:
+    where = {"run": row["run_id"]}
+    waiting = [
+        each for each in engine.read(q.APPROVALS) if each["run_id"] == row["run_id"] and each["status"] == "pending"
+    ]
+    return {
+        "run": _loaded(row), "phases": [_loaded(each) for each in engine.read(q.PHASES, where)],
+        "attempts": [_loaded(each) for each in engine.read(q.ATTEMPTS, where)],
+        "changes": [_loaded(each) for each in engine.read(q.CHANGES, where)],
+        "calls": [_loaded(each) for each in engine.read(q.COSTS, where)],
+        "health_checks": [_loaded(each) for each in engine.read(q.CHECKS, where)],
+        "cost": engine.read(q.COST, where)[0]["cost"], "waiting": [_loaded(each) for each in waiting],
+    }  # fmt: skip
+
+
+def _loaded(row: Row) -> dict[str, Any]:
+    """A row with the values of its JSON columns, under their names without the ending."""
+    return {name.removesuffix("_json"): load(value) if name.endswith("_json") else value for name, value in row.items()}
+
+
+def _attempt_row(attempt: Row, calls: Sequence[Row]) -> tuple[Any, ...]:
+    own = [each for each in calls if each["attempt_fk"] == attempt["attempt_id"]]
+    costs = [each["cost"] for each in own if each["cost"] is not None]
+    return (
+        attempt["phase_id"], attempt["attempt_index"] + 1, attempt["status"], attempt["model"],
+        sum(each["total_tokens"] for each in own), f"{sum(costs):.4f}" if costs else None, attempt["error_code"],
     )  # fmt: skip
+
+
+def _said(session: Session, data: Row) -> Iterator[str]:
+    run = data["run"]
+    yield f"Run {run['run_id']} of {run['repo_root']}: {run['status']}, {spent_words(run['token_usage'], data['cost'])}."
+    names = {
+        each["attempt_id"]: f"attempt {each['attempt_index'] + 1} of {each['phase_id']}" for each in data["attempts"]
+    }
+    checks: dict[str | None, list[Row]] = defaultdict(list)
+    for each in data["health_checks"]:
+        checks[each["attempt_fk"]].append(each)
+    if None in checks:
+        yield f"Health before: {_health(checks[None])}"
+    for attempt, name in names.items():
+        if attempt in checks:
+            yield f"Health after {name}: {_health(checks[attempt])}"
+    restored: dict[str, list[str]] = defaultdict(list)
+    for each in data["changes"]:
+        if each["state"] == "rolled_back":
+            restored[each["attempt_fk"]].append(each["path"])
+    for attempt, paths in restored.items():
+        yield f"Put back after {names[attempt]}: {', '.join(paths)}"
+    for each in data["waiting"]:
+        yield from next_steps(session, {**each, "risk": each["risk_score"]})
+    if run["status"] in UNFINISHED and not data["waiting"]:
+        at_work = f"Process {run['pid']} on {run['host']} is at work. When it has ended without a result, go on with:"
+        yield at_work if run["status"] == "running" else "Go on with:"
+        yield f"    {typed(session, 'resume', run['run_id'])}"
+
+
+def _health(checks: Sequence[Row]) -> str:
+    bad = [
+        f"{each['name']} ({each['status']}: {output.one_line(each['message'])[:120]})"
+        for each in checks
+        if each["status"] in ("fail", "warn")
+    ]
+    return "; ".join(bad) if bad else f"{sum(each['status'] == 'pass' for each in checks)} checks passed"
 
 
 def diff(
@@ -70,65 +123,44 @@ def diff(
         row = find_run(engine, run)
         phases = [p for p in engine.read(q.PHASES, {"run": row["run_id"]}) if phase in (None, p["phase_id"])]
         if phase is not None and not phases:
-            raise HistoryError("E_HISTORY_PHASE", f"run {row['run_id']} has no phase {phase!r}")
+            raise InputError(f"run {row['run_id']} has no phase {phase!r}", hint=typed(session, "show", row["run_id"]))
         outputs = engine.outputs(row["run_id"])
     found: dict[str, Any] = {}
     for each in phases:
         validated = outputs.get(stage(each["phase_index"], "validate")) or {}
         if validated.get("diff"):
-            found[each["phase_id"]] = {
-                "status": each["status"],
-                "sha256": validated["sha256"],
-                "diff": validated["diff"],
-            }
+            told = {"status": each["status"], "sha256": validated["sha256"], "diff": validated["diff"]}
+            found[each["phase_id"]] = told
     if session.json:
         session.answer(found)
-        return
-    for name, each in found.items():
-        output.write(f"{name} ({each['status']}), change {each['sha256'][:12]}")
-        talking.page(each["diff"])
-    if not found:
-        output.write("nothing was changed")
+    elif not found:
+        output.write("Nothing was changed.")
+    else:
+        lines: list[str] = []
+        for name, each in found.items():
+            lines += [f"{name} ({each['status']}), change {each['sha256'][:12]}", *each["diff"].splitlines()]
+        talking.page(lines)
 
 
 def history(session: Session, run: RunId = None) -> None:
     """List the runs; of one run, everything that happened."""
     with looked_at(session) as engine:
         if run is None:
-            runs = [dict(each) for each in engine.read(q.RUNS, {"most": 1_000})]
-            columns = ("run_id", "status", "started_at", "total_phases", "successful_phases", "token_usage")
-            session.answer(runs, output.Table(columns, [tuple(each[name] for name in columns) for each in runs]))
+            _list_runs(session, [_loaded(each) for each in engine.read(q.RUNS, {"most": _MOST_LISTED})])
             return
         row = find_run(engine, run)
-        events = [
-            {**each, "payload": load(each["payload_json"])} for each in engine.read(q.EVENTS, {"run": row["run_id"]})
-        ]
-    rows = [(e["created_at"], e["attempt_fk"] or e["phase_fk"], e["type"], e["payload"]) for e in events]
-    session.answer(events, output.Table(("time", "where", "event", "details"), rows))
+        events = [_loaded(each) for each in engine.read(q.EVENTS, {"run": row["run_id"]})]
+    table = output.Table(
+        ("at", "event", "phase", "about"),
+        [(e["created_at"], e["type"], (e["phase_fk"] or "").rpartition("/")[2], e["payload"]) for e in events],
+    )
+    session.answer(events, table)
 
 
-def _phase(row: Any) -> dict[str, Any]:
-    return {
-        **row,
-        "spec": load(row["spec_json"]),
-        "errors": load(row["errors_json"]),
-        "result": load(row["result_json"]),
-    }
-
-
-def _attempt(row: Any) -> dict[str, Any]:
-    return {**row, "errors": load(row["errors_json"]), "feedback": load(row["feedback_json"])}
-
-
-def _of(checks: Any, attempt: str | None) -> list[Any]:
-    return [each for each in checks if each["attempt_fk"] == attempt]
-
-
-def _health(checks: Any, attempt: str | None) -> str:
-    found = _of(checks, attempt)
-    bad = [
-        f"{each['name']} ({each['status']}: {output.one_line(each['message'])[:120]})"
-        for each in found
-        if each["status"] in ("fail", "warn")
-    ]
-    return "; ".join(bad) if bad else f"{sum(each['status'] == 'pass' for each in found)} checks passed"
+def _list_runs(session: Session, runs: Sequence[Row]) -> None:
+    columns = ("run_id", "status", "started_at", "total_phases", "successful_phases", "token_usage")
+    table = output.Table(
+        ("run", "status", "began", "phases", "succeeded", "tokens", "repository"),
+        [(*(each[name] for name in columns), each["repo_root"]) for each in runs],
+    )
+    session.answer(runs, table if runs else "There are no runs yet.")

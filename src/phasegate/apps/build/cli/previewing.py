@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from phasegate.apps.build.context.selecting import select
-from phasegate.apps.build.errors import ContextError, told
+from phasegate.apps.build.errors import ContextError, SpecError, told
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plans import Plan, policy_of
@@ -21,26 +21,8 @@ from phasegate.cli.session import Session
 def preview(session: Session, repo: Path, plan: Plan, about: Mapping[str, Any]) -> None:
     """Say of every phase what is wrong with it, what the model would be shown, and about how many tokens that takes. Ends the
     command with 1 when a phase cannot be executed like this."""
-    root, policy, taken = Root(repo.resolve()), policy_of(about["policy"]), list[str]()
-    found = []
-    for index, raw in enumerate(plan.phases):
-        given = raw.get("protected_paths") if isinstance(raw, dict) else None
-        protection = Protection(plan.protected_paths if given is None else given, folds=root.folds)
-        spec, errors, warnings = read_spec(raw, index=index, protection=protection, taken=taken)
-        one: dict[str, Any] = {
-            "phase_id": spec.phase_id if spec else f"phase-{index + 1}",
-            "errors": told(errors),
-            "warnings": list(warnings),
-        }
-        if spec is not None:
-            taken.append(spec.phase_id)
-            try:
-                files = plan.context_files if spec.context_files is None else spec.context_files
-                chosen = select(spec, root, files or (), protection, policy, window=about["max_tokens"])
-                one |= {"report": dict(chosen.report), "warnings": [*warnings, *chosen.warnings]}
-            except ContextError as error:
-                one["errors"] = told([error])
-        found.append(one)
+    root, taken = Root(repo.resolve()), list[str]()
+    found = [_looked_at(root, plan, about, index, taken) for index in range(len(plan.phases))]
     rows = [(each["phase_id"], _shown(each), _tokens(each)) for each in found]
     said = [f"{each['phase_id']}: {error['message']}" for each in found for error in each["errors"]]
     said += [f"{each['phase_id']}: warning: {warning}" for each in found for warning in each["warnings"]]
@@ -50,6 +32,26 @@ def preview(session: Session, repo: Path, plan: Plan, about: Mapping[str, Any]) 
     )  # fmt: skip
     if any(each["errors"] for each in found):
         raise typer.Exit(1)
+
+
+def _looked_at(root: Root, plan: Plan, about: Mapping[str, Any], index: int, taken: list[str]) -> dict[str, Any]:
+    raw, policy = plan.phases[index], policy_of(about["policy"])
+    given = raw.get("protected_paths")
+    one: dict[str, Any] = {"phase_id": raw.get("phase_id") or f"phase-{index + 1}", "errors": [], "warnings": []}
+    try:
+        protection = Protection(plan.protected_paths if given is None else given, folds=root.folds)
+        spec, errors, warnings = read_spec(raw, index=index, protection=protection, taken=taken, folds=root.folds)
+        one |= {"errors": told(errors), "warnings": list(warnings)}
+        if spec is None:
+            return one
+        taken.append(spec.phase_id)
+        files = plan.context_files if spec.context_files is None else spec.context_files
+        chosen = select(spec, root, files or (), protection, policy, window=about["max_tokens"])
+    except (SpecError, ContextError) as error:
+        return {**one, "errors": told([error])}
+    return {
+        **one, "phase_id": spec.phase_id, "report": dict(chosen.report), "warnings": [*one["warnings"], *chosen.warnings],
+    }  # fmt: skip
 
 
 def _shown(one: Mapping[str, Any]) -> str:

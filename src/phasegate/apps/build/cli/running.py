@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +12,31 @@ from typing import Annotated, Any
 
 import typer
 
+from phasegate.apps.build import statements as q
 from phasegate.apps.build.cli import talking
-from phasegate.apps.build.cli.common import client_of, executor_of, find_run, history_file, looked_at, report, told_of
+from phasegate.apps.build.cli.common import (
+    client_of,
+    executor_of,
+    find_run,
+    history_file,
+    looked_at,
+    new_or_known,
+    told_of,
+)
 from phasegate.apps.build.cli.previewing import preview
+from phasegate.apps.build.cli.reporting import UNFINISHED, report
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.apps.build.plans import Plan, policy_of, read_plan, read_policy
+from phasegate.apps.build.results import orchestration_result
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
+
+#: As far as anybody counts.
+_MOST = 10**9
+_MOST_RETRIES = 1_000
+#: What a copy of a repository is made without.
+_NOT_COPIED = (".venv", "node_modules", "__pycache__")
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="The file with the phases, YAML or JSON.")]
 Approve = Annotated[
@@ -53,15 +70,19 @@ def run(
             "--dry-run", help="Change nothing: with --replay on a copy that is thrown away, otherwise without asking a model."
         ),
     ] = False,
-    max_retries: Annotated[int, typer.Option("--max-retries", metavar="N", min=0, help="Attempts after the first.")] = 3,
+    max_retries: Annotated[
+        int, typer.Option("--max-retries", metavar="N", min=0, max=_MOST_RETRIES, help="Attempts after the first.")
+    ] = 3,
     health: Annotated[bool, typer.Option("--health/--no-health", help="Check the health after every phase.")] = True,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Go on after a phase that failed.")] = False,
-    window: Annotated[int, typer.Option("--window", metavar="TOKENS", min=1, help="The window of one call.")] = 200_000,
+    window: Annotated[
+        int, typer.Option("--window", metavar="TOKENS", min=1, max=_MOST, help="The window of one call.")
+    ] = 200_000,
     phase_cap: Annotated[
-        int | None, typer.Option("--phase-cap", metavar="TOKENS", min=1, help="What one phase may take.")
+        int | None, typer.Option("--phase-cap", metavar="TOKENS", min=1, max=_MOST, help="What one phase may take.")
     ] = None,
     run_cap: Annotated[
-        int | None, typer.Option("--run-cap", metavar="TOKENS", min=1, help="What the whole run may take.")
+        int | None, typer.Option("--run-cap", metavar="TOKENS", min=1, max=_MOST, help="What the whole run may take.")
     ] = None,
     prices: Annotated[
         Path | None, typer.Option("--prices", metavar="FILE", help="Prices per million tokens (TOML or JSON).")
@@ -73,75 +94,141 @@ def run(
 ) -> None:  # fmt: skip
     """Execute the phases of a plan, one after another; show each change, the health before and after, and what it cost."""
     read = read_plan(plan)
-    policy = policy_of(read.policy, None if approve in ("ask", "never") else read_policy(Path(approve)))
+    policy = policy_of(read.policy, _policy_file(approve))
     told = {
-        "models": list(model or ()), "replay": _folder(replay, "--replay"), "record": _absolute(record),
+        "models": list(model or ()), "replay": _folder(replay, "--replay"), "record": _record(record),
         "prices": _absolute(prices), "max_tokens": window, "phase_token_cap": phase_cap, "run_token_cap": run_cap,
-        "rules": list(read.rules), "tiers": list(read.tiers), "policy": {**asdict(policy)},
+        "rules": list(read.rules), "tiers": list(read.tiers), "policy": asdict(policy),
+        "approve": "ask" if approve == "ask" else "never",
     }  # fmt: skip
     if not repo.is_dir():
         raise InputError(f"{repo} is no folder", hint="--repo names the folder of the repository")
     if dry_run and replay is None:
         preview(session, repo, read, told)
         return
-    with _place(session, repo, dry_run) as (database, root):
-        provider = talking.Person(session) if approve == "ask" else None
-        with executor_of(database, root, told, client=client_of(told), provider=provider) as executor:
-            options = {
-                "max_retries": max_retries, "health_checks": health, "stop_on_failure": not keep_going, "continues": go_on,
-                "about": told,
-            }  # fmt: skip
-            _work(session, executor, read, options)
+    client = client_of(told)
+    if not read.phases:
+        new_or_known(session)
+        nothing = orchestration_result([], run_id="", total=0, duration=0.0, health=[], status="succeeded")
+        session.answer(nothing, "The plan has no phases; there was nothing to do.")
+        return
+    options = {
+        "max_retries": max_retries, "health_checks": health, "stop_on_failure": not keep_going,
+        "continues": None if go_on is None else _earlier(session, go_on, repo), "about": told,
+    }  # fmt: skip
+    with (
+        _place(session, repo, dry_run) as (database, root),
+        executor_of(database, root, told, client=client, provider=talking.provider_of(told)) as executor,
+    ):
+        _work(session, executor, read, options)
 
 
 def resume(
     session: Session,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The run that was interrupted, or waited for approval.")],
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run; without it the latest that has not ended.")
+    ] = None,
     *,
-    approve: Approve = "ask",
+    approve: Annotated[
+        str | None,
+        typer.Option("--approve", metavar="ask|never|FILE", help="As of run; without it as the run was begun."),
+    ] = None,
 ) -> None:
     """Go on with a run where it stopped: nothing is asked or paid for twice."""
     with looked_at(session) as engine:
-        row = find_run(engine, run)
-        told = told_of(engine, row["run_id"])
-    provider = talking.Person(session) if approve == "ask" else None
+        waiting = [row["run_id"] for row in engine.read(q.RUNS, {"most": _MOST}) if row["status"] in UNFINISHED]
+        if run is None and not waiting:
+            raise InputError("there is no run to go on with", hint="phasegate build run begins one")
+        row = find_run(engine, run or waiting[0])
+        told = dict(told_of(engine, row["run_id"]))
+    if approve is not None:
+        policy = policy_of(told["policy"], _policy_file(approve))
+        told |= {"approve": "ask" if approve == "ask" else "never", "policy": asdict(policy)}
+    provider = talking.provider_of(told)
     with executor_of(history_file(session), row["repo_root"], told, provider=provider) as executor:
-        with talking.telling(session, executor):
-            result = executor.resume(row["run_id"])
+        result = talking.worked(session, executor, lambda: executor.resume(row["run_id"]))
         report(session, executor.engine, result)
 
 
 def _work(session: Session, executor: PhaseExecutor, plan: Plan, options: Mapping[str, Any]) -> None:
     if not session.json:
-        names = (
-            each.get("phase_id") or each.get("description") if isinstance(each, dict) else each for each in plan.phases
-        )
-        numbered = (f"{number}. {output.one_line(str(name))[:100]}" for number, name in enumerate(names, 1))
-        output.write(f"Plan: {len(plan.phases)} phases", *numbered)
-    with talking.telling(session, executor):
-        result = executor.run_plan(
-            list(plan.phases), context_files=plan.context_files, protected_paths=plan.protected_paths, **options
-        )
+        output.write(_shown(plan))
+        _tell_restored(executor)
+    options = {"context_files": plan.context_files, "protected_paths": plan.protected_paths, **options}
+    result = talking.worked(session, executor, lambda: executor.run_plan(list(plan.phases), **options))
     report(session, executor.engine, result)
 
 
+def _shown(plan: Plan) -> output.Table:
+    """The plan as it was written; whether it can be executed is found out phase by phase."""
+    rows = [
+        (number, each.get("phase_id"), each.get("name") or each.get("description"), each.get("deliverables"))
+        for number, each in enumerate(plan.phases, 1)
+    ]
+    return output.Table(
+        ("", "phase", "what", "delivers"), [(n, id, _line(what), _listed(files)) for n, id, what, files in rows]
+    )
+
+
+def _line(text: object) -> str:
+    return next(iter(str(text or "").strip().splitlines()), "")[:100]
+
+
+def _listed(files: object) -> str:
+    return ", ".join(map(str, files)) if isinstance(files, list) else output.words(files)
+
+
+def _tell_restored(executor: PhaseExecutor) -> None:
+    for each in executor.restored:
+        output.write(f"put back as before, of a run that was interrupted: {each}")
+
+
+def _earlier(session: Session, given: str, repo: Path) -> str:
+    """The id of an earlier run of the same repository. Raises ``InputError``."""
+    with looked_at(session) as engine:
+        row = find_run(engine, given)
+    if row["repo_root"] != str(repo.resolve()):
+        raise InputError(f"run {row['run_id']} is of another repository, {row['repo_root']}")
+    return str(row["run_id"])
+
+
 @contextmanager
-def _place(session: Session, repo: Path, dry_run: bool) -> Any:
+def _place(session: Session, repo: Path, dry_run: bool) -> Iterator[tuple[Path, str]]:
     """The database and the repository: the real ones, or copies that are gone afterwards."""
     if not dry_run:
-        yield history_file(session), str(repo)
+        yield new_or_known(session), str(repo)
         return
     with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
         copy = Path(folder) / "repository"
-        shutil.copytree(
-            repo, copy, symlinks=True, ignore=shutil.ignore_patterns(".venv", "node_modules", "__pycache__")
-        )
+        try:
+            shutil.copytree(repo, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        except OSError as error:
+            raise InputError(f"{repo} cannot be copied: {error.strerror or 'some files cannot be read'}") from None
+        if not session.json:
+            output.write("This is done on a copy, which is thrown away: nothing is changed.")
         yield Path(folder) / "build.db", str(copy)
+
+
+def _policy_file(approve: str) -> Mapping[str, Any] | None:
+    """What the file says that ``--approve`` names, if it names one."""
+    if approve in ("ask", "never"):
+        return None
+    path = Path(approve)
+    if not path.is_file():
+        raise InputError(f"there is no policy file {approve}", hint="--approve is ask, never, or the name of a file")
+    return read_policy(path)
 
 
 def _folder(path: Path | None, option: str) -> str | None:
     if path is not None and not path.is_dir():
         raise InputError(f"there is no folder {path}", hint=f"{option} names a folder that --record filled")
+    return _absolute(path)
+
+
+def _record(path: Path | None) -> str | None:
+    """Where answers are recorded; found out before they are paid for."""
+    if path is not None and path.exists() and not path.is_dir():
+        raise InputError(f"{path} is no folder", hint="--record names a folder, which may be new")
     return _absolute(path)
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 
 from phasegate.apps.build import deliverables
 from phasegate.apps.build.errors import PhaseExecutorError, one_line
 from phasegate.apps.build.health import manifest
 from phasegate.apps.build.health.context import Check, CheckResult, CheckStatus, HealthContext, Moment
-from phasegate.apps.build.health.manifest import Manifest
 from phasegate.apps.build.health.testing import tests
 from phasegate.apps.build.validation import plausibility, syntax
 
@@ -36,28 +34,16 @@ def has_room(free: int, least: int) -> bool:
 
 def history_db(context: HealthContext) -> CheckResult:
     """Whether the database of the history opens, is whole, and has the tables that are expected."""
-    place = context.database
-    if place is None:
-        return CheckResult("history_db", "skip", "the history is in no SQLite file")
-    if not place.is_file():
-        return CheckResult("history_db", "fail", "the database is not there")
-    try:
-        connection = sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True, timeout=10)
-        try:
-            said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return CheckResult("history_db", "fail", f"the database cannot be read: {one_line(str(error))}")
-    problem = None if said == "ok" else f"the database is damaged: {one_line(said)}"
-    problem = problem or (context.schema_problem() if context.schema_problem else None)
+    if context.history is None:
+        return CheckResult("history_db", "skip", "nobody says where the history is")
+    problem = context.history()
     return CheckResult("history_db", "fail" if problem else "pass", problem or "opens, and is whole")
 
 
 def protected_unchanged(context: HealthContext) -> CheckResult:
     """Whether no protected file was changed, made or removed."""
-    before, after = context.manifest, _now(context)
-    if before is None:
+    before, after = context.manifest, context.now
+    if before is None or after is None:
         return CheckResult("protected_unchanged", "skip", "nobody looked at the protected files before")
     changed = manifest.differences(before.protected, after.protected)
     return _listed("protected_unchanged", changed, "protected files were changed", "no protected file was changed")
@@ -65,8 +51,8 @@ def protected_unchanged(context: HealthContext) -> CheckResult:
 
 def unexpected_changes(context: HealthContext) -> CheckResult:
     """Whether nothing but what the phase changed is different, as far as git or the watched files tell."""
-    before, after = context.manifest, _now(context)
-    if before is None:
+    before, after = context.manifest, context.now
+    if before is None or after is None:
         return CheckResult("unexpected_changes", "skip", "nobody looked at the files before")
     expected = {each.path for each in context.planned}
     changed = set(manifest.differences(before.watched, after.watched, besides=expected))
@@ -85,7 +71,8 @@ def readable(context: HealthContext) -> CheckResult:
     """Whether the changed files can be read as what their names say; those that could not be read before are not charged."""
     errors: list[PhaseExecutorError] = []
     for path, text in _changed_texts(context):
-        errors += syntax.check(path, text, context.policy, context.originals.get(path)).errors
+        if path not in context.unreadable:
+            errors += syntax.check(path, text, context.policy).errors
     return _errors("syntax", errors, "every changed file can be read")
 
 
@@ -136,11 +123,6 @@ CHECKS: tuple[tuple[str, Check, tuple[Moment, ...]], ...] = (
     # Last: what tests leave behind is not charged to the changes.
     ("tests", tests, ("after",)),
 )
-
-
-def _now(context: HealthContext) -> Manifest:
-    watched = context.manifest.watched if context.manifest else ()
-    return manifest.take(context.root, context.protection, watched, context.run, context.policy, own=context.own)
 
 
 def _changed_texts(context: HealthContext) -> Iterator[tuple[str, str]]:

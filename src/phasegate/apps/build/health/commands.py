@@ -159,9 +159,7 @@ def _watch(process: subprocess.Popen[bytes], begun: float, limit: float, most: i
         _wait_for_group(process.pid)
         if process.stdout is not None:
             process.stdout.close()
-    return CommandResult(
-        None if timed_out else code, tail.text(), timed_out, shortened=tail.shortened
-    )
+    return CommandResult(None if timed_out else code, tail.text(), timed_out, shortened=tail.shortened)
 
 
 def _read_until_end(process: subprocess.Popen[bytes], deadline: float, tail: _Tail) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from phasegate.apps.build.health.baseline import Baseline
@@ -48,11 +47,11 @@ class CheckResult:
 class HealthContext:
     """What a check may look at. Checks read, and change nothing.
 
-    ``planned`` is what the phase did, empty before it, ``originals`` the texts of the files it changed. ``manifest`` and
-    ``baseline`` are from before it, ``own`` are the paths of the executor's own files, ``commands`` those that are run for every phase besides the phase's ``test_cmd``.
-    ``client`` makes the model's client or raises; ``schema_problem`` says what is wrong with the tables of the database, if
-    anything. ``run`` runs a command in the repository. ``reports`` is filled by the check of tests, for the next baseline.
-    """
+    ``planned`` is what the phase did, empty before it; ``unreadable`` are files that could not be read as what their names say
+    before it. ``manifest`` and ``baseline`` are from before it, ``now`` is the manifest with the changes on disk. ``commands``
+    are run for every phase besides the phase's ``test_cmd``, ``run`` runs one in the repository. ``client`` makes the model's
+    client or raises; ``history`` says what is wrong with the database, if anything is. ``reports`` is filled by the check of
+    tests, for the next baseline. """
 
     root: Root
     spec: PhaseSpec
@@ -63,12 +62,11 @@ class HealthContext:
     moment: Moment = "after"
     manifest: Manifest | None = None
     baseline: Baseline | None = None
-    database: Path | None = None
-    originals: Mapping[str, str] = field(default_factory=dict)
-    own: tuple[str, ...] = ()
+    now: Manifest | None = None
+    unreadable: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
     client: Callable[[], object] | None = None
-    schema_problem: Callable[[], str | None] | None = None
+    history: Callable[[], str | None] | None = None
     reports: dict[str, Report] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phasegate.apps.build.health.commands import CommandResult
-from phasegate.apps.build.paths.protection import Protection
+from phasegate.apps.build.paths.protection import Protection, is_glob
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Command, digest
@@ -134,13 +134,26 @@ def _status(root: Root, run: RunCommand, marks: _Marks, own: Sequence[str]) -> d
 
 
 def _protected_files(root: Root, protection: Protection) -> Iterator[str]:
-    yield from (path for path in root.listing(MOST_FILES) if protection.match(path) is not None)
+    """What the entries name. The whole repository is only gone through where one of them is a pattern."""
+    if any(is_glob(each) for each in protection.entries):
+        yield from (path for path in root.listing(MOST_FILES) if protection.match(path) is not None)
+    else:
+        for entry in protection.entries:
+            place = entry.rstrip("/")
+            yield from [place] if stat.S_ISREG(_mode(root.path / place)) else root.listing(MOST_FILES, f"{place}/")
     git = root.path / ".git"
     yield from [".git"] if git.is_file() else []
     yield from (f".git/{name}" for name in _GIT_FILES if (git / name).is_file())
     for folder in _GIT_FOLDERS:
         # Names of samples do not matter, but whether a new program stands beside them does.
         yield from (f".git/{folder}/{entry.name}" for entry in _entries(git / folder))
+
+
+def _mode(place: Path) -> int:
+    try:
+        return os.lstat(place).st_mode
+    except OSError:
+        return 0
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -16,15 +16,15 @@ _STATUS = (
     "status IN ('running', 'succeeded', 'failed', 'blocked', 'awaiting_approval', 'rejected', 'interrupted', 'cancelled', "
     "'skipped')"
 )
-_TABLES = ("meta", "runs", "events", "phases", "attempts", "approvals", "file_changes", "health_checks", "llm_calls")
+_TABLES = ("meta", "runs", "phases", "attempts", "events", "approvals", "file_changes", "health_checks", "llm_calls")
 
 
 def upgrade() -> None:
     _meta()
     _runs()
-    _events()
     _phases()
     _attempts()
+    _events()
     _approvals()
     _file_changes()
     _health_checks()
@@ -94,6 +94,8 @@ def _events() -> None:
         sa.Column("payload_json", sa.Text(), nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.PrimaryKeyConstraint("id"),
+        sa.ForeignKeyConstraint(["attempt_fk"], ["attempts.attempt_id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["phase_fk"], ["phases.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["run_fk"], ["runs.run_id"], ondelete="CASCADE"),
     )
 

@@ -36,7 +36,7 @@ class Protection:
         self._own = {self._key(each) for each in own}
         #: All entries in force in their one spelling, each once: those given, then those that always hold.
         self.entries: tuple[str, ...] = tuple(dict.fromkeys([*given, *own, GIT]))
-        self._globs = [(self._key(each), each) for each in self.entries if _is_glob(each)]
+        self._globs = [(self._key(each), each) for each in self.entries if is_glob(each)]
         self._exact = {self._key(each): each for each in reversed(self.entries)}
         self._above = {self._key(above): each for each in reversed(self.entries) for above in ancestors(each)}
 
@@ -117,6 +117,7 @@ def _entry(entry: object) -> str:
         raise SpecError("E_SPEC_PATH", cause, path=error.path, details=error.details) from error
 
 
-def _is_glob(entry: str) -> bool:
+def is_glob(entry: str) -> bool:
+    """Whether an entry is a pattern."""
     # Brackets are letters of ordinary names as well; such an entry means its own name and what it matches.
     return any(c in entry for c in "*?[")

@@ -122,22 +122,23 @@ class Root:
             if directory is not None:
                 os.close(directory)
 
-    def listing(self, limit: int) -> list[str]:
-        """At most ``limit`` files of the repository, in order of their names, those of the upper directories first chosen.
+    def listing(self, limit: int, below: str = "") -> list[str]:
+        """At most ``limit`` files of the repository, or of a directory in it (``below``, with a slash at its end), in order of
+        their names, those of the upper directories first chosen.
 
         Without what belongs to git, without links, without names that cannot be written on a line.
         """
         found: list[str] = []
-        level = [""]
+        level = [below]
         while level and len(found) < limit:
-            below: list[str] = []
+            following: list[str] = []
             for directory in level:
                 files, directories = self._entries(directory)
                 found += files
-                below += directories
+                following += directories
                 if len(found) >= limit:
                     break
-            level = below
+            level = following
         return sorted(found[:limit])
 
     def _entries(self, directory: str) -> tuple[list[str], list[str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import deliverables
+from phasegate.apps.build.applying.transaction import Recovered
 from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError, told
 from phasegate.apps.build.flow import DONE, UNDONE, UNFIT
 from phasegate.apps.build.health import commands, manifest
@@ -64,26 +65,12 @@ class Apply(Stage):
         sha256 = change_sha256(validated["changes"], [each["sha256"] for each in validated["before"]])
         if sha256 != validated["sha256"]:
             raise ApprovalError("E_APPROVAL_MISMATCH", "the stored change is not the one that was validated and shown")
-        id = f"{context.run.id}-{self.number}-{context.attempt}"
-        with shop.busy:
-            context.deps.recover(shop)
-            before = self._observed(context, shop, planned)
-            about = {"run": context.run.id, "phase": self.number, "attempt": context.attempt}
-            shop.applier.begin(id, planned, about=about).commit()
+        with context.deps.changing(context):
+            unsettled(context.deps.recover(shop), planned)
+        before = observed(self, context, shop)
+        with context.deps.changing(context):
+            id = put_on_disk(self, context, shop, planned, str(context.attempt))
         return Outcome(DONE, {"transaction": id, "before": before, "files": [each.path for each in planned]})
-
-    def _observed(self, context: Context, shop: Workshop, planned: list[Planned]) -> dict[str, Any] | None:
-        """What the repository looks like before the change, when its health is to be checked."""
-        if not context.input["health_checks"]:
-            return None
-        spec = self.spec(context)
-        watched = dict.fromkeys(
-            [*(context.input["context_files"] or ()), *(spec.context_files or ()), *spec.deliverables]
-        )
-        found = manifest.take(
-            shop.root, self.protection(context), watched, runner(shop), shop.policy, own=shop.floor
-        )  # fmt: skip
-        return found.told()
 
 
 @dataclass(frozen=True)
@@ -113,11 +100,19 @@ class CheckHealth(Stage):
 
 @dataclass(frozen=True)
 class Accept(Stage):
-    """The commit of this stage is what makes the change final; what was kept to undo it is removed by the verdict."""
+    """The commit of this stage is what makes the change final; what was kept to undo it is removed after the verdict."""
 
     def work(self, context: Context) -> Outcome:
-        """``done``."""
-        return Outcome(DONE, {"transaction": self.given(context, "apply")["transaction"]})
+        """``done``, or ``unfit`` when the change is not on disk any more and cannot be put there again: whoever went on with the
+        run has undone what was not accepted yet."""
+        id = self.given(context, "apply")["transaction"]
+        with context.deps.changing(context) as shop:
+            transaction = shop.applier.open(id)
+            if transaction is None or transaction.state != "applied":
+                planned = replanned(context.deps.validated(context.run.id, self.number), shop)
+                unsettled(context.deps.recover(shop), planned)
+                id = put_on_disk(self, context, shop, planned, f"accept{context.attempt}")
+        return Outcome(DONE, {"transaction": id})
 
 
 @dataclass(frozen=True)
@@ -126,12 +121,28 @@ class Restore(Stage):
 
     def work(self, context: Context) -> Outcome:
         """``done``, or ``unfit`` when something could not be put back."""
-        shop = self.shop(context)
-        with shop.busy:
+        with context.deps.changing(context) as shop:
             transaction = shop.applier.open(self.given(context, "apply")["transaction"])
             if transaction is not None:
                 transaction.rollback()
         return Outcome(DONE, {})
+
+
+def put_on_disk(stage: Stage, context: Context, shop: Workshop, planned: list[Planned], suffix: str) -> str:
+    """Change the files; gives the id of the transaction, by which ``Workshops`` knows whose it is."""
+    id = f"{context.run.id}-{stage.number}-{suffix}"
+    about = {"run": context.run.id, "phase": stage.number, "attempt": context.attempt}
+    shop.applier.begin(id, planned, about=about).commit()
+    return id
+
+
+def unsettled(recovered: Sequence[Recovered], planned: Sequence[Planned]) -> None:
+    """Raises ``RollbackError`` when one of the files could not be put back after an earlier change: changed once more, it could
+    be taken for that one's later, and be undone."""
+    paths = {each.path for each in planned}
+    for each in recovered:
+        if each.error is not None and (not each.paths or paths & set(each.paths)):
+            raise each.error
 
 
 def runner(shop: Workshop) -> Any:
@@ -144,19 +155,32 @@ def health_context(
 ) -> HealthContext:  # fmt: skip
     """What the checks of a moment are given."""
     return HealthContext(
-        shop.root, spec, shop.policy, protection, runner(shop), moment=moment, database=shop.database, own=shop.floor,
-        schema_problem=shop.schema_problem, **more,
+        shop.root, spec, shop.policy, protection, runner(shop), moment=moment, history=shop.history_problem, **more
+    )
+
+
+def observed(stage: Stage, context: Context, shop: Workshop) -> dict[str, Any] | None:
+    """What the repository looks like now, when its health is to be checked."""
+    if not context.input["health_checks"]:
+        return None
+    spec = stage.spec(context)
+    watched = [*(context.input["context_files"] or ()), *(spec.context_files or ()), *spec.deliverables]
+    found = manifest.take(
+        shop.root, stage.protection(context), watched, runner(shop), shop.policy, own=shop.floor
     )  # fmt: skip
+    return found.told()
 
 
 def _checked(
     stage: Stage, context: Context, shop: Workshop, spec: PhaseSpec, planned: tuple[Planned, ...],
     before: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None,
 ) -> Checked:  # fmt: skip
-    tests = (baseline or {}).get("tests") or {}
+    tests, now = (baseline or {}).get("tests") or {}, observed(stage, context, shop)
     after = health_context(
         shop, spec, stage.protection(context), moment="after", planned=planned,
         manifest=Manifest.from_told(before) if before is not None else None,
+        now=Manifest.from_told(now) if now is not None else None,
+        unreadable=tuple(stage.given(context, "validate").get("unreadable", ())),
         baseline=Baseline.from_told(tests) if tests else None,
     )  # fmt: skip
     full = context.input["health_checks"]
@@ -178,8 +202,8 @@ def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
 
 
 def _steady(text: str, shop: Workshop) -> str:
-    """The text without what is different each time it is said: how long it took, and where the repository lies. So the same failure
-    gives the same prompt, and no path of the machine leaves it."""
+    """The text without what is different each time it is said: how long it took, and where the repository lies. So the same
+    failure gives the same prompt, and no path of the machine leaves it."""
     return _DURATION.sub("in ...s", text.replace(str(shop.root.path), "."))
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build.context.batching import batches
 from phasegate.apps.build.context.records import Selection
-from phasegate.apps.build.errors import BuildTimeoutError, ContextError
+from phasegate.apps.build.errors import PhaseExecutorError, one_line
 from phasegate.apps.build.flow import DONE, UNFIT
 from phasegate.apps.build.judging import Past
-from phasegate.apps.build.metering import Meter, patient, transport_error
+from phasegate.apps.build.metering import Meter, check_time, patient, transport_error
 from phasegate.apps.build.prompting.feedback import Feedback
 from phasegate.apps.build.prompting.rendering import Prompt, compose
 from phasegate.apps.build.schema import PhaseSpec
-from phasegate.apps.build.stages.common import Stage
+from phasegate.apps.build.spec import RETRY_KEY
+from phasegate.apps.build.stages.common import Stage, as_error, unfit
 from phasegate.apps.build.stages.pieces import Rest
 from phasegate.apps.build.workshop import Workshop
 from phasegate.llm import LLMError, Request, Response, redact
@@ -31,21 +32,27 @@ class SelectContext(Stage):
     """An attempt begins. Gives ``past``, what earlier attempts decide of it, and ``report``, what the model will be shown."""
 
     def work(self, context: Context) -> Outcome:
-        """``done``, or ``unfit`` when what the model must see does not fit."""
+        """``done``, or ``unfit`` when the attempt cannot be made, because what the model must see does not fit, or for any other
+        reason."""
         shop = self.shop(context)
         sent_back = context.feedback if isinstance(context.feedback, Mapping) else {}
-        past = Past.from_told(sent_back.get("next"))
+        past = Past.from_told(sent_back["next"]) if "next" in sent_back else self._first(context, shop)
         began = {"index": past.index, "past": past.told(), "began": shop.seconds()}
-        lasted = shop.lasted(context.run.id, 0)
-        if lasted is not None and lasted > shop.policy.run_timeout:
-            raise BuildTimeoutError(
-                "E_RUN_TIMEOUT", f"the run has taken longer than {shop.policy.run_timeout:g} seconds"
-            )
+        shop.begin(f"{self.phase_key(context)}/{past.index}", 0)
         try:
+            check_time(shop, "run", context.run.id, shop.policy.run_timeout)
             selection, _ = composed(self, context, past, Rest(), past.share)
-        except ContextError as error:
-            return Outcome(UNFIT, {**began, "errors": [error.told()]})
+        except Exception as error:
+            return Outcome(UNFIT, {**began, "errors": [as_error(error, context).told()]})
         return Outcome(DONE, {**began, "report": dict(selection.report), "warnings": list(selection.warnings)})
+
+    def _first(self, context: Context, shop: Workshop) -> Past:
+        """Where a phase begins: with the model for its complexity, and with what an orchestrator of somebody else's knows of its
+        earlier attempts."""
+        spec, raw = self.spec(context), context.input["plan"][self.number - 1]
+        retry = raw.get(RETRY_KEY)
+        feedback = Feedback.from_told(retry).told() if isinstance(retry, Mapping) else None
+        return Past(level=first_tier(spec, len(shop.tiers)), feedback=feedback)
 
 
 @dataclass(frozen=True)
@@ -73,19 +80,32 @@ class Ask(Stage):
             selection, prompt = await asyncio.to_thread(composed, self, context, past, rest or Rest(), share)
             if rest is None:
                 # What does not fit into one answer is asked for piece by piece, and the context chosen for the first piece.
-                rest = Rest().in_batches(batches(spec.deliverables, shop.policy) if selection.exceeded else ())
+                in_pieces = selection.exceeded or past.pieces
+                rest = Rest().in_batches(batches(spec.deliverables, shop.policy) if in_pieces else ())
                 if rest.batches:
                     continue
+            request = _request(shop, spec, past, selection, prompt)
             meter = Meter(context, shop, self.place(context), "continuation" if rest.answers else "build")
             try:
-                response = await patient(meter, shop).generate(_request(shop, spec, past, selection, prompt))
+                response = await patient(meter, shop).generate(request)
             except LLMError as error:
                 # Only the provider knows its window: with half as much it is asked once more.
                 if error.kind == "prompt_too_long" and share == past.share:
                     share *= 0.5
                     continue
-                raise transport_error(error) from None
-            return Outcome(DONE, _asked(shop, selection, prompt, response, rest, past))
+                return unfit([transport_error(error)], **_put(shop, spec, past, prompt, request.model))
+            except PhaseExecutorError as error:
+                return unfit([error], **_put(shop, spec, past, prompt, request.model))
+            put = _put(shop, spec, past, prompt, one_line(response.model or "") or request.model)
+            return Outcome(DONE, {**put, **_answered(selection, response, rest, self._slow(context, shop))})
+
+    def _slow(self, context: Context, shop: Workshop) -> list[str]:
+        """A warning when the attempt has taken more than half of the time it has."""
+        lasted, most = shop.lasted(self.place(context).attempt, 0), shop.policy.attempt_timeout
+        slow = lasted is not None and lasted > most / 2
+        return (
+            [f"slow_attempt: more than half of its {most:g} seconds were gone when the model answered"] if slow else []
+        )
 
 
 def composed(stage: Stage, context: Context, past: Past, rest: Rest, share: float) -> tuple[Selection, Prompt]:
@@ -95,9 +115,29 @@ def composed(stage: Stage, context: Context, past: Past, rest: Rest, share: floa
     return compose(
         spec, shop.root, given or (), stage.protection(context), shop.policy, window=shop.max_tokens,
         delimiter_seed=spec.sha256, share=share, extra=past.extra, growth=past.growth,
-        feedback=Feedback.from_told(past.feedback) if past.feedback is not None else None,
+        feedback=_for_the_model(past),
         hints=stage.given(context, "check")["carry"].get("hints", ()), rules=shop.rules, only=rest.only, done=rest.done,
     )  # fmt: skip
+
+
+def first_tier(spec: PhaseSpec, tiers: int) -> int:
+    """Which of the models a phase begins with: the weakest for a low complexity, the strongest for a high one. One that the phase
+    itself names is the last there is."""
+    if tiers < 2:
+        return 0
+    if spec.model is not None or spec.complexity == "high":
+        return tiers - 1
+    return 0 if spec.complexity == "low" else (tiers - 1) // 2
+
+
+def _for_the_model(past: Past) -> Feedback | None:
+    """What the model is told of earlier attempts: not what was wrong with the way to another one."""
+    if past.feedback is None:
+        return None
+    feedback = Feedback.from_told(past.feedback)
+    errors = tuple(each for each in feedback.errors if each.get("category") != "transient")
+    told = replace(feedback, errors=errors)
+    return told if errors or told.earlier or told.output or told.newly_failing else None
 
 
 def _request(shop: Workshop, spec: PhaseSpec, past: Past, selection: Selection, prompt: Prompt) -> Request:
@@ -108,16 +148,23 @@ def _request(shop: Workshop, spec: PhaseSpec, past: Past, selection: Selection, 
     )  # fmt: skip
 
 
-def _asked(
-    shop: Workshop, selection: Selection, prompt: Prompt, response: Response, rest: Rest, past: Past
-) -> dict[str, Any]:
+def _put(shop: Workshop, spec: PhaseSpec, past: Past, prompt: Prompt, model: str | None) -> dict[str, Any]:
+    """What was asked, and whom."""
+    climbed = 0 if spec.model is not None or not shop.tiers else past.level
+    kept = prompt.masked if shop.policy.keep_prompts else None
+    return {"prompt_sha256": prompt.sha256, "prompt": kept, "level": climbed, "model": model}
+
+
+def _answered(selection: Selection, response: Response, rest: Rest, warnings: list[str]) -> dict[str, Any]:
+    """What came back, and what the model had been shown."""
+    # Halves of characters, which no database takes, as JSON writes them: so the parser finds them.
+    text = response.text.encode("utf-8", "backslashreplace").decode()
     seen = [
         {"facts": asdict(each.facts), "shown": each.shown, "edited": each.original is not None}
         for each in selection.files
     ]
     return {
-        "text": response.text, "stop_reason": response.stop_reason, "model": response.model, "format": selection.format,
-        "prompt_sha256": prompt.sha256, "prompt": prompt.masked if shop.policy.keep_prompts else None, "level": past.level,
-        "seen": seen, "warnings": list(selection.warnings), "report": dict(selection.report), "rest": rest.told(),
-        "kept_text": redact(response.text)[:KEPT],
+        "text": text, "stop_reason": response.stop_reason, "format": selection.format, "seen": seen,
+        "warnings": [*selection.warnings, *warnings], "report": dict(selection.report), "rest": rest.told(),
+        "kept_text": redact(text[: 2 * KEPT])[:KEPT],
     }  # fmt: skip

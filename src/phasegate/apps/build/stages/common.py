@@ -11,14 +11,17 @@ import orjson
 
 from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.build.errors import FileSystemError, HistoryError, PhaseExecutorError, one_line, told
-from phasegate.apps.build.flow import UNFIT, place_of, stage
+from phasegate.apps.build.flow import DONE, UNFIT, place_of, stage
 from phasegate.apps.build.judging import Past
-from phasegate.apps.build.metering import Place
+from phasegate.apps.build.metering import Place, trace
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.schema import PhaseSpec
-from phasegate.apps.build.stages.telling import event_of
+from phasegate.apps.build.stages.telling import events_of
 from phasegate.apps.build.workshop import Workshop
 from phasegate.errors import StoreError
+
+#: Stages whose output the next phase begins with.
+_INDISPENSABLE = frozenset({"check", "verdict"})
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,13 @@ class Stage:
         raise NotImplementedError
 
     def unfit(self, context: Context, error: Exception) -> Outcome:
-        """An error as an outcome. One that the engine acts on is raised again."""
+        """An error as an outcome. One that the engine acts on is raised again, as is one of a stage without which nothing can be
+        decided: that ends the run."""
         if isinstance(error, Fatal | Snooze) or context.cancelled:
             raise error
+        place = place_of(context.phase)
+        if place is not None and place[1] in _INDISPENSABLE:
+            raise as_error(error, context) from None
         return unfit([as_error(error, context)])
 
     def ending(self, context: Context, outcome: Outcome) -> Outcome:
@@ -53,13 +60,17 @@ class Stage:
 
     def tell(self, context: Context, outcome: Outcome) -> None:
         """Tell whoever listens how the stage ended."""
-        place = place_of(context.phase)
-        event = event_of(place[1] if place else context.phase, outcome.word, outcome.value)
-        if event is not None:
-            named = {**outcome.value, **self.given(context, "check")} if place else {}
-            phase = named.get("phase_id")
-            ids = {"run_id": context.run.id, "phase_id": phase, "attempt": outcome.value.get("index")}
-            context.deps.of(context.run, context.now()).tell({**ids, **event})
+        place, shop = place_of(context.phase), context.deps.of(context.run, context.now())
+        named = {**outcome.value, **self.given(context, "check")} if place else {}
+        attempt = outcome.value.get("index") if place and place[1] != "check" else None
+        ids = {"run_id": context.run.id, "phase_id": named.get("phase_id"), "attempt": attempt}
+        name = place[1] if place else context.phase
+        for event in events_of(name, outcome.word, outcome.value, self.given(context, "approval")):
+            shop.tell({**ids, **event})
+        if name == "verdict" and outcome.word == DONE and self.number == len(context.input["plan"]):
+            good = set(outcome.value["carry"]["statuses"].values()) == {"succeeded"}
+            ended = {"type": "run_finished", "status": "succeeded" if good else "failed"}
+            shop.tell({**ids, "phase_id": None, "attempt": None, **ended})
 
     def past(self, context: Context) -> Past:
         """What earlier attempts decide of this one."""
@@ -95,8 +106,9 @@ class Stage:
 
     def place(self, context: Context) -> Place:
         """Where calls of the present attempt belong."""
-        phase = self.phase_key(context)
-        return Place(context.run.id, phase, f"{phase}/{self.past(context).index}")
+        phase, index = self.phase_key(context), self.past(context).index
+        named = str(self.given(context, "check")["phase_id"])
+        return Place(context.run.id, phase, f"{phase}/{index}", named, index)
 
 
 def unfit(errors: Iterable[PhaseExecutorError], **more: Any) -> Outcome:
@@ -114,7 +126,7 @@ def as_error(error: Exception, context: Context) -> PhaseExecutorError:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         said = "the disk is full: make room and go on" if full else error.strerror or type(error).__name__
         return FileSystemError("E_DISK_FULL" if full else "E_FS", said)
-    context.log.error("build.stage_failed", exc_info=error)
+    context.log.error("build.stage_failed", traceback=trace(error))
     return PhaseExecutorError("E_INTERNAL", one_line(f"{type(error).__name__}: {error}")[:300])
 
 

@@ -59,7 +59,7 @@ class Work(ForeignStage):
         check = self.given(context, "check")
         spec = dict(check["spec"])
         if past.used:
-            spec["_retry"] = {"attempt": past.used, "max_attempts": check["attempts"], **dict(past.feedback or {})}
+            spec["_retry"] = {"attempt": past.used + 1, "max_attempts": check["attempts"], **dict(past.feedback or {})}
         try:
             returned: object = self._call(context, spec)
         except Exception as error:

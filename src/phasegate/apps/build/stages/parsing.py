@@ -14,6 +14,7 @@ from phasegate.apps.build.schema import Answer, Change, FileFacts
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.stages.pieces import Rest
 from phasegate.apps.build.workshop import Workshop
+from phasegate.llm import redact
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Parse(Stage):
             )  # fmt: skip
         except TruncatedResponseError as error:
             salvaged = _salvaged(error)
-            if not salvaged.changes or rest.continuations >= shop.policy.max_continuations:
+            left = rest.after_cut(salvaged, spec.deliverables, error.details.get("cut"))
+            if left is None or not salvaged.changes or rest.continuations >= shop.policy.max_continuations:
                 raise
-            return Outcome(MORE, {"rest": rest.after_cut(salvaged, spec.deliverables).told()})
+            return Outcome(MORE, {"rest": left.told()})
         except RefusedError as error:
+            error.details = {name: redact(str(value)) for name, value in error.details.items()}
             return Outcome(UNFIT, {"errors": [error.told()], "refused": True})
         left = rest.after(answer)
         if left is not None:
@@ -49,7 +52,8 @@ def _salvaged(error: TruncatedResponseError) -> Answer:
     changes = details.pop("salvaged", ())
     error.details = details
     found = tuple(Change(each["path"], each["mode"], each["new_content"]) for each in changes)
-    return Answer(str(details.get("summary") or ""), found, repair_method="salvage")
+    satisfied = tuple(details.get("already_satisfied", ()))
+    return Answer(str(details.get("summary") or ""), found, already_satisfied=satisfied, repair_method="salvage")
 
 
 def _originals(asked: Mapping[str, Any], shop: Workshop) -> dict[str, str]:

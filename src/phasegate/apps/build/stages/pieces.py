@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from phasegate.apps.build.errors import UnsafePathError
+from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.schema import Answer
 
 
@@ -22,7 +24,7 @@ class Rest:
     @property
     def done(self) -> tuple[str, ...]:
         """What has been delivered."""
-        return tuple(change.path for answer in self.answers for change in answer.changes)
+        return tuple(_path(change.path) for answer in self.answers for change in answer.changes)
 
     def told(self) -> dict[str, Any]:
         """As JSON; ``from_told`` is the inverse."""
@@ -51,8 +53,19 @@ class Rest:
             return None
         return replace(self, answers=(*self.answers, answer), only=self.batches[0], batches=self.batches[1:])
 
-    def after_cut(self, salvaged: Answer, deliverables: Sequence[str]) -> Rest:
-        """What is left when the answer was cut: of what this call was to give all that is not among what was whole."""
+    def after_cut(self, salvaged: Answer, deliverables: Sequence[str], cut: object = None) -> Rest | None:
+        """What is left when the answer was cut: of what this call was to give all that is not among what was whole, and the file
+        that the cut fell into. None when nobody can say what is missing, so that it cannot be asked for."""
         given = replace(self, answers=(*self.answers, salvaged), continuations=self.continuations + 1)
-        wanted = self.only or tuple(deliverables)
-        return replace(given, only=tuple(each for each in wanted if each not in given.done))
+        have = {*given.done, *map(_path, salvaged.already_satisfied)}
+        wanted = [*(self.only or deliverables), *([_path(cut)] if isinstance(cut, str) and deliverables else [])]
+        left = tuple(each for each in dict.fromkeys(wanted) if each not in have)
+        return replace(given, only=left) if left else None
+
+
+def _path(given: str) -> str:
+    """A path as deliverables are written; one that is none stays as it is, for the validation to find."""
+    try:
+        return normalise(given)
+    except UnsafePathError:
+        return given

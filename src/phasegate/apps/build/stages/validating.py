@@ -20,6 +20,7 @@ from phasegate.apps.build.validation import syntax, world
 from phasegate.apps.build.validation.plausibility import line_changes
 from phasegate.apps.build.validation.structure import check_changes, check_scope
 from phasegate.apps.build.workshop import Workshop
+from phasegate.llm import redact
 
 #: Characters of a difference that are kept; whoever wants all of it looks at the change itself.
 MOST_DIFF = 200_000
@@ -52,8 +53,9 @@ class Validate(Stage):
         facts = {path: each for path, (each, _) in seen.items()}
         planned = staging.plan(resolved, facts, shop.policy)
         if not planned:
-            warnings += ["no_effective_change: everything is on disk already as the model wants it"] if changes else []
-            return Outcome(NOOP, {"changes": [], "summary": answer.summary, "warnings": warnings})
+            said = "everything is on disk already as the model wants it" if changes else "the model changed nothing"
+            warnings.append(f"no_effective_change: {said}")
+            return Outcome(NOOP, {"changes": [], "summary": redact(answer.summary), "warnings": warnings})
         return self._weighed(context, spec, planned, resolved, answer, warnings, found)
 
     def _weighed(
@@ -84,7 +86,8 @@ class Validate(Stage):
                 "files": [_file(each, originals.get(each.path)) for each in planned],
                 "unreadable": [path for path, text in originals.items() if syntax.problem(path, text)],
                 "risk": {"score": weighed.score, "reasons": list(weighed.reasons), "level": weighed.level},
-                "diff": difference(planned, originals)[:MOST_DIFF], "summary": answer.summary, "warnings": warnings,
+                "diff": redact(difference(planned, originals)[:MOST_DIFF]), "summary": redact(answer.summary),
+                "warnings": warnings,
                 "requested_at": context.now().isoformat(),
             },
         )  # fmt: skip

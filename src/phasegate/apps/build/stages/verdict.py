@@ -17,6 +17,8 @@ from phasegate.apps.build.schema import Tokens
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.workshop import Workshop
 
+#: What a system says when its disk takes no more: whoever goes on meets that again.
+_DISK = frozenset({"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS"})
 #: Errors that are told of one earlier attempt, in one line.
 _EARLIER = 300
 
@@ -32,7 +34,6 @@ class Verdict(Stage):
         if status in ("skipped", "kept"):
             return self._without_attempt(context, shop, check, status)
         if status == "succeeded":
-            self._clean_up(context, shop)
             return self._end(context, shop, check, past, "succeeded", [], used=past.used + 1)
         if status in ("rejected", "blocked"):
             return self._end(context, shop, check, past, status, errors, used=past.used + 1)
@@ -61,14 +62,6 @@ class Verdict(Stage):
                 given = self.given(context, name)
                 return ("blocked" if given.get("refused") else "failed"), list(given["errors"])
         return "failed", list(self.given(context, "health")["errors"])
-
-    def _clean_up(self, context: Context, shop: Workshop) -> None:
-        """The change is final since its acceptance was committed; what would undo it is removed."""
-        id = self.given(context, "accept").get("transaction")
-        transaction = shop.applier.open(id) if id is not None else None
-        if transaction is not None:
-            with shop.busy:
-                transaction.finish()
 
     def _without_attempt(self, context: Context, shop: Workshop, check: Mapping[str, Any], status: str) -> Outcome:
         if status == "kept":
@@ -124,6 +117,7 @@ class Verdict(Stage):
             carry["baseline"] = {**before, "tests": {**before.get("tests", {}), **health["tests"]}}
         codes = {each["code"] for each in result["error_details"]}
         if carry["stop"] is None and not result["success"] and status != "skipped":
+            codes |= {"E_DISK_FULL" for each in result["error_details"] if each["details"].get("errno") in _DISK}
             if codes & STOP_THE_RUN:
                 carry["stop"] = f"the run was stopped by {sorted(codes & STOP_THE_RUN)[0]}"
             elif context.input["stop_on_failure"]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
-from phasegate.apps.build.errors import ContentError
+from phasegate.apps.build.errors import ContentError, one_line
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Found
 
@@ -19,6 +19,9 @@ _WITH_COMMENTS = re.compile(
     r"(?:^|/)(?:tsconfig[^/]*|jsconfig[^/]*|\.eslintrc|\.babelrc|api-extractor)\.json$|(?:^|/)\.(?:vscode|devcontainer)/"
 )
 _MARK = "\ufeff"
+#: Deeper than anybody writes. Without libyaml the time grows with the square of the depth.
+_MOST_YAML_NESTING = 500
+_TOO_DEEP = "it is nested too deeply to be read"
 
 
 def check(path: str, text: str, policy: Policy, before: str | None = None) -> Found:
@@ -43,7 +46,7 @@ def problem(path: str, text: str) -> str | None:
     try:
         return reader(text.removeprefix(_MARK))
     except (RecursionError, MemoryError):
-        return "it is nested too deeply to be read"
+        return _TOO_DEEP
 
 
 def _is_exempt(path: str, text: str) -> bool:
@@ -89,16 +92,17 @@ def _toml(text: str) -> str | None:
 def _yaml(text: str) -> str | None:
     import yaml
 
-    # The C library is quick, and has a limit of its own for nesting.
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    loader, depth = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader, 0
     try:
         # Only the form is read: no alias is followed, and no tag asked for its meaning.
-        for _ in yaml.parse(text, Loader=loader):
-            pass
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_YAML_NESTING:
+                return _TOO_DEEP
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        return f"it is no YAML: {where}{getattr(error, 'problem', None) or error}"
+        return f"it is no YAML: {where}{one_line(getattr(error, 'problem', None) or str(error))}"
     except (ValueError, IndexError) as error:
         return f"it is no YAML: {error}"
     return None

@@ -54,9 +54,7 @@ def originals(paths: Iterable[str], root: Root) -> dict[str, str]:
     return {path: text for path, text in texts.items() if text is not None}
 
 
-def _resolve(
-    change: Change, seen: Seen, root: Root, spec: PhaseSpec, policy: Policy
-) -> tuple[Change | None, Found]:
+def _resolve(change: Change, seen: Seen, root: Root, spec: PhaseSpec, policy: Policy) -> tuple[Change | None, Found]:
     try:
         facts, data = root.load(change.path)
         if facts.exists and change.content is not None and _is_same(change, facts):
@@ -74,9 +72,7 @@ def _resolve(
     return resolved, joined(about, looks, syntax.check(resolved.path, resolved.content, policy, before))
 
 
-def _fit(
-    change: Change, facts: FileFacts, shown: Shown, spec: PhaseSpec, folds: bool
-) -> tuple[Change | None, Found]:
+def _fit(change: Change, facts: FileFacts, shown: Shown, spec: PhaseSpec, folds: bool) -> tuple[Change | None, Found]:
     """The change with the mode that fits the disk; None with the reason where no mode does."""
     if change.mode == "delete":
         return _fit_delete(change, facts, spec)
