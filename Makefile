@@ -21,7 +21,7 @@ TOOLS := .venv/.tools
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-documents demo-discovery demo-build crew test format format-check lint types layers tests crash chaos docs bench clean
+.PHONY: help setup demo demo-documents demo-discovery demo-build crew test format format-check lint types layers tests crash chaos chaos-build docs bench clean
 
 help: ## Print this list
 	@echo "phasegate - the commands of this repository"
@@ -78,6 +78,11 @@ crash: $(TOOLS) ## Kill a process at every single statement of the reference flo
 chaos: $(TOOLS) ## Prove at length that nothing is lost or done twice (KILLS=1000 SEEDS=20000; an hour or more)
 	@PHASEGATE_KILL_POINTS=all PHASEGATE_KILLS=$(KILLS) PHASEGATE_RESTARTS=$(RESTARTS) PHASEGATE_RACES=$(RACES) \
 		PHASEGATE_SKEWED=$(SKEWED) PHASEGATE_SEEDS=$(SEEDS) $(BIN)/python -m pytest -s tests/crash $(ARGS)
+
+chaos-build: $(TOOLS) ## Attack and kill builds at length: paths, answers, and the apply at every step (some minutes)
+	@$(BIN)/python -m tests.chaos_build.path_attacks 20000
+	@$(BIN)/python -m tests.chaos_build.answers 20000
+	@$(BIN)/python -m tests.chaos_build.applying 1000
 
 docs: $(TOOLS) ## Draw docs/states.md from the transition tables
 	@$(BIN)/python -m phasegate.core.diagram > docs/states.md.new || { rm -f docs/states.md.new; exit 1; }

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import discovery, documents, million, on_ray, postgres, shapes
+from bench import build, discovery, documents, million, on_ray, postgres, shapes
 
-PARTS = ("sqlite", "postgresql", "ray", "documents", "discovery")
+PARTS = ("sqlite", "postgresql", "ray", "documents", "discovery", "build")
 
 
 def main() -> None:
@@ -56,6 +56,8 @@ def main() -> None:
                 measures.append(lambda: documents.items(directory, 1_000 // scale, 5_000 // scale))
             if "discovery" in only:
                 measures.append(lambda: discovery.run(directory, 1_000_000 // scale, 100))
+            if "build" in only:
+                measures.append(lambda: build.run(directory, 50_000 // scale))
             if "ray" in only:
                 measures.append(lambda: on_ray.tasks(directory, 1_000 // scale))
             for measure in measures:

@@ -47,9 +47,13 @@ def worked(session: Session, executor: PhaseExecutor, work: Callable[[], Mapping
     """The result of the work, told of while it is done. Who sits at the terminal is asked what to do about changes that wait."""
     asks = somebody_there(session) and executor.shop.approval_provider is not None
     with _telling(session, executor, shows_later=asks):
-        result = work()
-        while asks and result["status"] == "awaiting_approval" and _decided(executor, result):
-            result = executor.resume(result["run_id"])
+        try:
+            result = work()
+            while asks and result["status"] == "awaiting_approval" and _decided(executor, result):
+                result = executor.resume(result["run_id"])
+        except KeyboardInterrupt:
+            output.complain("interrupted: what was being changed is as it was before")
+            raise
     return result
 
 
