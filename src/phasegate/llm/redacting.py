@@ -22,8 +22,8 @@ NAMED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 BEARER = re.compile(r"\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
-# The password in scheme://user:password@host.
-IN_ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/]+(?=@)", re.IGNORECASE)
+# The password in scheme://user:password@host. What it may go through is bounded: it is tried at every word of a long text.
+IN_ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]{0,30}://[^\s:/@]{0,200}:)[^\s/]{1,500}(?=@)", re.IGNORECASE)
 # Keys that tell by their beginning what they are: OpenAI, Anthropic, xAI, Groq, Google, GitHub, GitLab, Hugging Face,
 # Slack, AWS, and signed tokens.
 SHAPES = re.compile(

@@ -436,6 +436,7 @@ def test_a_reader_that_goes_away_stops_no_build(cli: Call) -> None:
         (("run", "plan.yaml", "--repo", "repo", "--replay", "nowhere"), "there is no folder nowhere"),
         ((*RUN, "--record", "kept"), "either records or replays"),
         (("run", "plan.yaml", "--repo", "repo", "--model", "a:b", "--record", "plan.yaml"), "plan.yaml is no folder"),
+        (("run", "plan.yaml", "--repo", ".", "--model", "a:b", "--record", "kept"), "kept lies in the repository"),
         ((*RUN, "--prices", "nowhere.toml"), "nowhere.toml cannot be read"),
         ((*RUN, "--prices", "plan.yaml"), "cannot be read"),
         ((*RUN, "--approve", "sometimes"), "no policy file sometimes"),

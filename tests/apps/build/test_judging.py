@@ -160,7 +160,7 @@ failures = st.lists(st.sampled_from(ERRORS), min_size=1, max_size=3)
 
 
 @given(st.lists(failures, min_size=30, max_size=30), st.integers(1, 6), st.integers(1, 4), st.integers(1, 4))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_attempts_always_come_to_an_end(series: list[list[dict[str, Any]]], most: int, limit: int, levels: int) -> None:
     past, attempts = Past(), 0
     for errors in series:

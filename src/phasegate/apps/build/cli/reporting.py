@@ -84,7 +84,8 @@ def _report_words(report: Mapping[str, Any]) -> str:
     if report["runner"] == "unknown":
         return f"ended with exit code {report['exit']}"
     bad = len(report["failing"]) + len(report["collection"])
-    return f"{report['collected']} tests, {bad or 'none'} failing"
+    count = report["collected"]
+    return f"{count} test{'' if count == 1 else 's'}, {bad or 'none'} failing"
 
 
 def spent_words(tokens: int, cost: float | None) -> str:

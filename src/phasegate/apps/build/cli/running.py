@@ -96,7 +96,7 @@ def run(
     read = read_plan(plan)
     policy = policy_of(read.policy, _policy_file(approve))
     told = {
-        "models": list(model or ()), "replay": _folder(replay, "--replay"), "record": _record(record),
+        "models": list(model or ()), "replay": _folder(replay, "--replay"), "record": _record(record, repo),
         "prices": _absolute(prices), "max_tokens": window, "phase_token_cap": phase_cap, "run_token_cap": run_cap,
         "rules": list(read.rules), "tiers": list(read.tiers), "policy": asdict(policy),
         "approve": "ask" if approve == "ask" else "never",
@@ -225,10 +225,15 @@ def _folder(path: Path | None, option: str) -> str | None:
     return _absolute(path)
 
 
-def _record(path: Path | None) -> str | None:
-    """Where answers are recorded; found out before they are paid for."""
+def _record(path: Path | None, repo: Path) -> str | None:
+    """Where answers are recorded; whether that can be is found out before they are paid for."""
     if path is not None and path.exists() and not path.is_dir():
         raise InputError(f"{path} is no folder", hint="--record names a folder, which may be new")
+    if path is not None and path.resolve().is_relative_to(repo.resolve()):
+        raise InputError(
+            f"{path} lies in the repository, where every recording would change what the model is shown next",
+            hint="--record names a folder outside of it",
+        )
     return _absolute(path)
 
 

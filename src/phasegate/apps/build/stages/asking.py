@@ -166,5 +166,5 @@ def _answered(selection: Selection, response: Response, rest: Rest, warnings: li
     return {
         "text": text, "stop_reason": response.stop_reason, "format": selection.format, "seen": seen,
         "warnings": [*selection.warnings, *warnings], "report": dict(selection.report), "rest": rest.told(),
-        "kept_text": redact(text[: 2 * KEPT])[:KEPT],
+        "kept_text": redact(text[: KEPT + 1_000])[:KEPT],
     }  # fmt: skip
