@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +28,7 @@ from phasegate.apps.build.cli.reporting import UNFINISHED, report
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.apps.build.plans import Plan, policy_of, read_plan, read_policy
 from phasegate.apps.build.results import orchestration_result
+from phasegate.apps.build.workshop import DATABASE_SUFFIXES
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
@@ -201,12 +202,29 @@ def _place(session: Session, repo: Path, dry_run: bool) -> Iterator[tuple[Path, 
     with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
         copy = Path(folder) / "repository"
         try:
-            shutil.copytree(repo, copy, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+            shutil.copytree(repo, copy, symlinks=True, ignore=_left_out(session))
         except OSError as error:
             raise InputError(f"{repo} cannot be copied: {error.strerror or 'some files cannot be read'}") from None
         if not session.json:
             output.write("This is done on a copy, which is thrown away: nothing is changed.")
-        yield Path(folder) / "build.db", str(copy)
+        yield _beside(history_file(session), repo, copy), str(copy)
+
+
+def _beside(file: Path, repo: Path, copy: Path) -> Path:
+    """The history of a copy: in the same place if that is in the repository, since the model is told what it must not change."""
+    file, repo = file.resolve(), repo.resolve()
+    return copy / file.relative_to(repo) if file.is_relative_to(repo) else copy.with_name("build.db")
+
+
+def _left_out(session: Session) -> Callable[[str, list[str]], set[str]]:
+    """What is not copied: what others can make again, and the history, which no model is shown."""
+    usual, file = shutil.ignore_patterns(*_NOT_COPIED), history_file(session)
+    own = {Path(f"{file}{end}") for end in (*DATABASE_SUFFIXES, ".state")}
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return usual(folder, names) | {name for name in names if (Path(folder) / name).absolute() in own}
+
+    return left_out
 
 
 def _policy_file(approve: str) -> Mapping[str, Any] | None:
