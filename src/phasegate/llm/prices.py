@@ -46,7 +46,8 @@ class Prices:
             text = path.read_text(encoding="utf-8")
             table = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
         except (OSError, ValueError) as error:
-            raise InputError(f"the prices in {path} cannot be read: {error}") from error
+            said = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"the prices in {path} cannot be read: {said}") from error
         if not isinstance(table, dict):
             raise InputError(f"the prices in {path} must be a table of models")
         return cls(table)

@@ -74,12 +74,12 @@ class Replay(Client):
         answers = recording["responses"][: occurrence + 1]
         answer = next((each for each in reversed(answers) if each is not None), None)
         if answer is None:
-            said = f"{self._folder} has no answer for occurrence {occurrence} of the request {key[:12]}"
+            said = f"the folder {self._folder.name} has no answer for occurrence {occurrence} of the request {key[:12]}"
             raise LLMError("no_recording", said, calls=0)
         return response_of(answer, f"{key}.json")
 
     def _missing(self, key: str, request: Request) -> str:
-        said = f"{self._folder} has no recording of the request {key[:12]}"
+        said = f"the folder {self._folder.name} has no recording of the request {key[:12]}"
         nearest = closest(self._folder, shown(request))
         return f"{said}; {nearest}" if nearest else said
 

@@ -569,7 +569,7 @@ def test_what_fails_is_told_and_ends_with_one(cli: Call) -> None:
     code, out, _ = cli("run", "wrong.yaml", *RUN[2:], "--no-health", "--keep-going")
     assert code == 1
     for said in (
-        "deliverables.a must be a list", "test_cmd cannot be run", "no recording", "the model did not answer: no_recording",
+        "deliverables.a must be a list", "test_cmd cannot be run", "has no recording",
         "depends_on names 'nothing'", "warning: unknown key '1'",
     ):  # fmt: skip
         assert said in out

@@ -137,7 +137,7 @@ def test_a_program_of_the_repository_needs_its_path(tmp_path: Path, monkeypatch:
 def test_the_environment_has_what_programs_need_and_no_secrets(tmp_path: Path) -> None:
     given = {
         "PATH": "/usr/bin:.:bin:/bin",
-        "HOME": "/home/x",
+        "HOME": "/somewhere",
         "LANG": "C.UTF-8",
         "LC_ALL": "C",
         "VIRTUAL_ENV": "/v",

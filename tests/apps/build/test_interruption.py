@@ -214,7 +214,7 @@ def test_what_was_undone_just_before_its_acceptance_is_put_on_disk_again(
 
 
 class Busy:
-    """Somebody presses Ctrl-C when a stage is about to have the tree for the second time, which it has after that."""
+    """Somebody presses Ctrl-C when a stage is about to have the tree, which it has put in order before, and gets it after that."""
 
     def __init__(self) -> None:
         self.own, self.go_on, self.wanted = threading.RLock(), threading.Event(), 0
@@ -222,7 +222,7 @@ class Busy:
     def __enter__(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             self.wanted += 1
-            if self.wanted == 2:
+            if self.wanted == 3:
                 os.kill(os.getpid(), signal.SIGINT)
                 assert self.go_on.wait(60)
         self.own.acquire()

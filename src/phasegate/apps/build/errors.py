@@ -222,6 +222,7 @@ class HistoryError(PhaseExecutorError):
     """The database of the history cannot be used."""
 
     phrase = "History database error"
+    exit_code = 2
 
 
 class LockError(PhaseExecutorError):

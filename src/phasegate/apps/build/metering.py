@@ -65,7 +65,8 @@ class Meter(Client):
                 response = await self._shop.client.generate(request)
         except Exception as error:
             failure = self._failure(error, request)
-            await asyncio.to_thread(self._record, request, None, _words(failure), time.monotonic() - began)
+            if not (isinstance(failure, LLMError) and failure.calls == 0):  # nobody was asked, and nobody is paid
+                await asyncio.to_thread(self._record, request, None, _words(failure), time.monotonic() - began)
         except BaseException:  # somebody wants to stop; what was asked may cost all the same
             self._record(request, None, "cancelled", time.monotonic() - began)
             raise

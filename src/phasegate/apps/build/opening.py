@@ -7,8 +7,10 @@ from datetime import datetime
 from pathlib import Path
 
 from phasegate import Engine, Registry
+from phasegate import database as databases
 from phasegate.apps.build.projection import project
 from phasegate.apps.build.tables import SCHEMA
+from phasegate.errors import NotADatabase
 
 #: What the table ``meta`` says when the tables are those of ``tables.py``.
 SCHEMA_IS = {"schema": "build", "version": "1"}
@@ -17,9 +19,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datetime] | None = None) -> Engine:
-    """An engine on a SQLite file in which the tables exist afterwards. Raises ``StoreError``; the caller closes it."""
+    """An engine on a SQLite file in which the tables exist afterwards. Raises ``StoreError``, also for the database of something
+    else, which stays as it is; the caller closes the engine."""
+    address = f"sqlite:///{database}"
+    if database.is_file() and database.stat().st_size and databases.current(address) is None:
+        raise NotADatabase(f"{database.name} is not a database of phasegate", hint="name another file for the history")
     registry.projection(project)
-    engine = Engine(f"sqlite:///{database}", registry, clock=clock)
+    engine = Engine(address, registry, clock=clock)
     try:
         engine.migrate(MIGRATIONS, SCHEMA)
     except BaseException:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from phasegate import Engine, Registry
-from phasegate import database as databases
+from phasegate import Engine
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.approval import ApprovalProvider
 from phasegate.apps.build.executor import PhaseExecutor
-from phasegate.apps.build.opening import open_engine
 from phasegate.apps.build.plans import policy_of
 from phasegate.apps.build.policy import Policy
 from phasegate.cli.session import Session
@@ -53,28 +50,15 @@ def history_file(session: Session) -> Path:
     return Path(name).absolute()
 
 
-def new_or_known(session: Session) -> Path:
-    """The same for whoever writes: the file may be missing or empty. Raises ``StoreError`` when it is somebody else's."""
-    file = history_file(session)
-    if file.exists() and file.stat().st_size and databases.current(session.address) is None:
-        raise NotADatabase(
-            f"{file.name} is a database, and not one of phasegate", hint="name another file with --database"
-        )
-    return file
-
-
 @contextmanager
 def looked_at(session: Session) -> Iterator[Engine]:
     """An engine to look at the history with. Raises ``StoreError`` for a file without builds, which stays as it is."""
     file = history_file(session)
-    databases.check_prepared(session.address)
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
-        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [_MARK]).fetchone()
-    if found is None:
-        raise NotADatabase(
-            f"there are no builds in {file.name}", hint="name another database with --database; build run makes one"
-        )
-    with open_engine(file, Registry()) as engine:
+    with session.engine() as engine:
+        if not engine.read("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": _MARK}):
+            raise NotADatabase(
+                f"there are no builds in {file.name}", hint="name another database with --database; build run makes one"
+            )
         yield engine
 
 

@@ -20,7 +20,6 @@ from phasegate.apps.build.cli.common import (
     find_run,
     history_file,
     looked_at,
-    new_or_known,
     told_of,
 )
 from phasegate.apps.build.cli.previewing import preview
@@ -109,7 +108,7 @@ def run(
         return
     client = client_of(told)
     if not read.phases:
-        new_or_known(session)
+        history_file(session)
         nothing = orchestration_result([], run_id="", total=0, duration=0.0, health=[], status="succeeded")
         session.answer(nothing, "The plan has no phases; there was nothing to do.")
         return
@@ -197,7 +196,7 @@ def _earlier(session: Session, given: str, repo: Path) -> str:
 def _place(session: Session, repo: Path, dry_run: bool) -> Iterator[tuple[Path, str]]:
     """The database and the repository: the real ones, or copies that are gone afterwards."""
     if not dry_run:
-        yield new_or_known(session), str(repo)
+        yield history_file(session), str(repo)
         return
     with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
         copy = Path(folder) / "repository"

@@ -51,7 +51,7 @@ class HealthContext:
     before it. ``manifest`` and ``baseline`` are from before it, ``now`` is the manifest with the changes on disk. ``commands``
     are run for every phase besides the phase's ``test_cmd``, ``run`` runs one in the repository. ``client`` makes the model's
     client or raises; ``history`` says what is wrong with the database, if anything is. ``reports`` is filled by the check of
-    tests, for the next baseline. """
+    tests, for the next baseline."""
 
     root: Root
     spec: PhaseSpec
