@@ -111,7 +111,6 @@ def test_a_failure_is_not_recorded(tmp_path: Path) -> None:
 
 def test_an_unknown_request_tells_what_differs(tmp_path: Path) -> None:
     assert f"the folder {tmp_path.name} has no recording" in str(missing(tmp_path))
-    assert str(missing(tmp_path / "nowhere")).startswith(str(tmp_path / "nowhere"))
     generate(Recorder(Giving(Response("ok")), tmp_path))
     generate(Recorder(Giving(Response("ok")), tmp_path), Request("Something else entirely", "x", temperature=0.5))
     error = missing(tmp_path, Request("You are terse.", "Hello!", model="big"))

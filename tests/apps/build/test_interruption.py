@@ -214,7 +214,7 @@ def test_what_was_undone_just_before_its_acceptance_is_put_on_disk_again(
 
 
 class Busy:
-    """Somebody presses Ctrl-C when a stage is about to have the tree, which it has put in order before, and gets it after that."""
+    """Somebody presses Ctrl-C when a stage is about to have the tree, which it has put in order before; it gets it later."""
 
     def __init__(self) -> None:
         self.own, self.go_on, self.wanted = threading.RLock(), threading.Event(), 0
