@@ -35,7 +35,6 @@ class Policy:
     lines_format_from: int = 5
     batch_size: int = 5
     max_continuations: int = 2
-    repair_call: bool = False
     # What a change may do to a file.
     max_shrink: float = 0.6
     max_growth: float = 3.0

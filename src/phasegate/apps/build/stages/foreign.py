@@ -15,6 +15,8 @@ from phasegate.apps.build.results import of_foreign, phase_result
 from phasegate.apps.build.shop import Shop
 from phasegate.apps.build.stages.common import Stage
 
+NOT_CHECKED = "the health was not checked: nobody knows where the executor works"
+
 
 @dataclass(slots=True, kw_only=True)
 class ForeignShop(Shop):
@@ -115,6 +117,8 @@ class ForeignVerdict(ForeignStage):
         health = self.given(context, "health").get("health")
         if health is not None and not health["passed"]:
             result = _unhealthy(result, health)
+        if shop.health is None and context.input["health_checks"]:
+            result["warnings"] = [*result["warnings"], NOT_CHECKED]
         spent = int((sent.get("signatures") or {}).get("tokens", 0)) + result["token_usage"]
         step = next_step(past.used, check["attempts"], "COMPLETE" if result["success"] else "FAILED")
         if not step.terminal and not _is_final(result):

@@ -8,12 +8,14 @@ from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.committing import commit
 from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError
 from phasegate.apps.build.flow import AGAIN, DONE, KEPT, NOOP, OWN, SKIP, UNFIT
 from phasegate.apps.build.judging import STOP_THE_RUN, Past, judge
 from phasegate.apps.build.prompting.feedback import Feedback
 from phasegate.apps.build.results import phase_result
 from phasegate.apps.build.schema import Tokens
+from phasegate.apps.build.stages.applying import runner
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.workshop import Workshop
 
@@ -21,6 +23,8 @@ from phasegate.apps.build.workshop import Workshop
 _DISK = frozenset({"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS"})
 #: Errors that are told of one earlier attempt, in one line.
 _EARLIER = 300
+#: Of what went wrong before so many lines are told.
+_MOST_HINTS = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Verdict(Stage):
         if status in ("skipped", "kept"):
             return self._without_attempt(context, shop, check, status)
         if status == "succeeded":
+            self._commit(context, shop, check)
             return self._end(context, shop, check, past, "succeeded", [], used=past.used + 1)
         if status in ("rejected", "blocked"):
             return self._end(context, shop, check, past, status, errors, used=past.used + 1)
@@ -63,6 +68,15 @@ class Verdict(Stage):
                 return ("blocked" if given.get("refused") else "failed"), list(given["errors"])
         return "failed", list(self.given(context, "health")["errors"])
 
+    def _commit(self, context: Context, shop: Workshop, check: Mapping[str, Any]) -> None:
+        """Commit the phase's paths to git, where the policy wants that. What goes wrong there is only worth a line in the log."""
+        paths = [each["path"] for each in self.given(context, "validate").get("files", ())]
+        if shop.policy.git_commit and paths:
+            message = f"{check['name']}\n\nRun {context.run.id}, phase {check['phase_id']}."
+            problem = commit(shop.root.path, paths, message, runner(shop))
+            if problem is not None:
+                context.log.warning("build.not_committed", reason=problem)
+
     def _without_attempt(self, context: Context, shop: Workshop, check: Mapping[str, Any], status: str) -> Outcome:
         if status == "kept":
             return self._carry_on(context, check, check["result"])
@@ -81,10 +95,13 @@ class Verdict(Stage):
             earlier=past.earlier, output=health.get("output", ""),
             newly_failing=tuple(health.get("newly_failing", ())), delivered=dict(validated.get("delivered", {})),
         )  # fmt: skip
+        # Lack of room is mended by room: there is nothing to tell the model.
+        is_told = any(each["category"] not in ("capacity", "transient") for each in errors)
+        told = feedback.told() if is_told else None
         line = f"attempt {past.index + 1}: {'; '.join(each['message'] for each in errors)}"[:_EARLIER]
-        following = replace(following, feedback=feedback.told(), earlier=(*past.earlier, line)[-5:])
+        following = replace(following, feedback=told, earlier=(*past.earlier, line)[-_MOST_HINTS:])
         ended = self._ended_attempt(context, shop, "failed", errors)
-        return Outcome(AGAIN, {"next": following.told(), "attempt": {**ended, "feedback": feedback.told()}})
+        return Outcome(AGAIN, {"next": following.told(), "attempt": {**ended, "feedback": told}})
 
     def _end(
         self, context: Context, shop: Workshop, check: Mapping[str, Any], past: Past, status: str,
@@ -110,7 +127,10 @@ class Verdict(Stage):
         attempt: Mapping[str, Any] | None = None,
     ) -> Outcome:
         carry, status = dict(check["carry"]), result["status"]
-        carry["statuses"] = {**carry["statuses"], check["phase_id"]: status}
+        # A phase that has the id of an earlier one is refused, and does not speak for that one.
+        carry["statuses"] = {check["phase_id"]: status, **carry["statuses"]}
+        hints = [f"{check['phase_id']}, {line}" for line in self.past(context).earlier]
+        carry["hints"] = [*carry["hints"], *hints][-_MOST_HINTS:]
         health = self.given(context, "health")
         if result["success"] and health.get("tests"):
             before = carry["baseline"] or {}
@@ -193,4 +213,5 @@ def _failure(status: str, errors: list[Mapping[str, Any]], used: int) -> str:
     left = "Some files could not be put back; see the errors." if kept else "Nothing was changed."
     attempts = f"{used} attempt{'s' if used != 1 else ''}"
     first = errors[0]["message"] if errors else status
-    return f"The phase was {'refused' if status == 'blocked' else status} after {attempts}: {first}. {left}"
+    ended = {"blocked": "was refused", "rejected": "was rejected"}.get(status, "failed")
+    return f"The phase {ended} after {attempts}: {first}. {left}"

@@ -1,0 +1,504 @@
+"""What is promised of a build and is tested nowhere else: end to end, by what callers get and what is on disk."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import phasegate.apps.build as package
+from phasegate.apps.build import CheckResult, HealthContext, PhaseExecutor, PhaseOrchestrator, Policy
+from phasegate.llm import Request, Response
+from tests.apps.build.conftest import tree
+from tests.apps.build.ledger import check_books, rows
+from tests.apps.build.models import Scripted, files, phase
+
+Make = Callable[..., PhaseExecutor]
+GOOD = files(("create", "x.txt", "x\n"))
+
+
+def run(executor: PhaseExecutor, *phases: Mapping[str, Any], retries: int = 3, health: bool = False) -> dict[str, Any]:
+    """The result of phases; the books are checked."""
+    result = PhaseOrchestrator(executor, retries, enable_health_checks=health).run_phases(list(phases))
+    check_books(executor, result)
+    return result
+
+
+def codes(told: Mapping[str, Any]) -> list[str]:
+    return [each["code"] for each in told["error_details"]]
+
+
+# --- the program itself ---
+
+
+def imports(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Every import of a file, wherever it stands in it: the module, and the name that is taken from it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((each.name, None) for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, path
+            yield from ((node.module, each.name) for each in node.names)
+
+
+def test_no_import_waits_for_a_failure_to_be_found_wrong() -> None:
+    """Also those inside of functions, which nobody else would notice before they are called."""
+    found = {each for path in Path(package.__file__).parent.rglob("*.py") for each in imports(path)}
+    assert len(found) > 200
+    for module, name in sorted(found, key=str):
+        if module in ("fcntl", "msvcrt"):  # each is there on one kind of system only
+            continue
+        loaded = importlib.import_module(module)
+        if name is not None and not hasattr(loaded, name):
+            importlib.import_module(f"{module}.{name}")
+
+
+# --- settings ---
+
+
+def test_the_limits_of_a_run_are_those_of_its_executor_and_on_record(executor: Make) -> None:
+    for most in (1, 5):
+        made = executor(
+            Scripted(files(("create", "a.txt", "a\n"), ("create", "b.txt", "b\n"))), policy=Policy(max_changes=most)
+        )
+        assert made.execute_phase(phase())["success"] is (most == 5)
+    assert [json.loads(each["policy_json"])["max_changes"] for each in rows(made, "runs")] == [1, 5]
+
+
+def test_a_history_is_found_once_and_nowhere_else(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever folder the program is in later."""
+    (tmp_path / "elsewhere").mkdir()
+    with PhaseExecutor(Scripted(GOOD), str(repo), "var/history.db") as made:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert made.execute_phase(phase())["success"]
+    with PhaseExecutor(Scripted(GOOD), repo, repo / "var/history.db") as made:
+        (row,) = rows(made, "runs")
+        assert row["repo_root"] == str(repo)
+    assert [each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*.db")] == ["repo/var/history.db"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_window_is_of_one_call_and_the_caps_are_apart(executor: Make, repo: Path) -> None:
+    before, model = tree(repo), Scripted(GOOD)
+    made = executor(model, max_tokens=1_000)
+    (told,) = run(made, phase())["phase_results"]
+    assert (codes(told), model.calls, told["token_usage"]) == (["E_CONTEXT_OVERFLOW"], 0, 0)
+    assert told["errors"][0].startswith("Context overflow: ")
+    assert tree(repo) == before
+    # Two calls take more than the window together, which is no reason to stop.
+    said = [Response(text, 30_000, 5_000, 35_000, stop_reason="complete") for text in ("no json", json.dumps(GOOD))]
+    (told,) = run(executor(Scripted(*said), max_tokens=40_000), phase(deliverables=["x.txt"]))["phase_results"]
+    assert (told["success"], told["token_usage"]) == (True, 70_000)
+
+
+# --- before anything costs money ---
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"deliverables": ["autopack.db"]}, {"deliverables": [".git/hooks/x"]}, {"deliverables": ["../x.py"]},
+        {"deliverables": ["secrets/x.py"], "protected_paths": ["secrets"]},
+        {"deliverables": ["lib/x.py"], "scope": {"paths": ["src/"]}}, {"deliverables": ["a.py", "a.py/b.py"]},
+        {"deliverables": ["src/x.py"], "scope": {"paths": ["/etc"]}},
+        {"deliverables": ["README.md/x"]}, {"deliverables": [5]}, {"protected_paths": ["../x"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_can_never_succeed_is_found_before_the_first_call(more: dict[str, Any], executor: Make) -> None:
+    model = Scripted("never asked")
+    result = run(executor(model), {"description": "Do it.", **more})
+    (told,) = result["phase_results"]
+    assert (told["success"], told["token_usage"], told["retry_count"], model.calls) == (False, 0, 0, 0)
+    assert all(each.startswith("Invalid phase specification: ") for each in told["errors"])
+    assert [each["retryable"] for each in told["error_details"]] == [False] * len(told["errors"])
+
+
+@pytest.mark.parametrize(
+    "given", [("src/app.py", None), ([5], None), (5, None), ([], "secrets/"), ([], [None]), ([], ["../x"])]
+)
+def test_lists_that_are_none_are_a_failed_result(given: tuple[Any, Any], executor: Make, repo: Path) -> None:
+    """Protection that cannot be understood protects everything."""
+    before, model = tree(repo), Scripted(GOOD)
+    told = executor(model).execute_phase(phase(), *given)
+    assert (told["success"], told["error_details"][0]["retryable"], model.calls) == (False, False, 0)
+    assert tree(repo) == before
+
+
+def test_of_two_phases_of_one_name_the_second_is_refused(executor: Make) -> None:
+    model = Scripted(GOOD)
+    made = executor(model)
+    result = run(made, phase(phase_id="one"), phase("Another.", phase_id="one"))
+    assert [each["status"] for each in result["phase_results"]] == ["succeeded", "failed"]
+    assert (codes(result["phase_results"][1]), model.calls) == (["E_SPEC_ID"], 1)
+    assert [(each["phase_index"], each["phase_id"]) for each in rows(made, "phases")] == [(1, "one"), (2, "one")]
+
+
+def test_what_is_said_wins_over_what_words_may_mean(executor: Make) -> None:
+    """No category is guessed from the description, and none decides what may be delivered."""
+    model = Scripted(files(("create", "server/api.py", "X = 1\n")))
+    wanted = phase(
+        "Add the React frontend page, CSS and the docs for the tests.", ["server/api.py"], category="backend"
+    )
+    assert executor(model).execute_phase(wanted)["success"]
+    assert "Category: backend\n" in model.requests[0].user
+    model = Scripted(GOOD)
+    assert executor(model).execute_phase(phase("Write the frontend documentation."))["success"]
+    assert "Category: feature\n" in model.requests[0].user
+
+
+# --- what the model is shown and told ---
+
+
+def test_without_context_files_a_phase_of_a_plan_shows_what_it_is_about(executor: Make, repo: Path) -> None:
+    (repo / "docs").mkdir()
+    (repo / "docs/spec.md").write_text("The law.\n")
+    scope = {"paths": ["src/"], "read_only_context": [{"path": "docs/spec.md", "reason": "to know"}]}
+    model = Scripted(files(("modify", "src/util.py", "LIMIT = 4\n")))
+    result = run(executor(model), phase(deliverables=["src/util.py"], scope=scope))
+    assert result["status"] == "succeeded"
+    shown = {each["path"]: each["shown"] for each in result["phase_results"][0]["context"]["files"]}
+    assert shown == {"src/util.py": "full", "src/app.py": "full", "docs/spec.md": "full"}
+    assert "README.md (" not in model.requests[0].user
+    assert "The law." in model.requests[0].user
+
+
+def test_more_context_files_than_recommended_are_shown_all(executor: Make, repo: Path) -> None:
+    names = [f"src/part{number}.py" for number in range(25)]
+    for name in names:
+        (repo / name).write_text(f"# {name}\n")
+    model = Scripted(GOOD)
+    told = executor(model).execute_phase(phase(), names)
+    assert {each["path"] for each in told["context"]["files"] if each["shown"] == "full"} == set(names)
+    assert all(f"# {name}" in model.requests[0].user for name in names)
+
+
+def test_a_file_under_a_wrong_folder_is_told_with_the_right_one(executor: Make, repo: Path) -> None:
+    model = Scripted(files(("create", "main.py", "X = 1\n")), files(("create", "src/main.py", "X = 1\n")))
+    (told,) = run(executor(model), phase(deliverables=["src/main.py"]))["phase_results"]
+    assert (told["success"], told["files_changed"]) == (True, ["src/main.py"])
+    assert "- src/main.py (new)" in model.requests[0].user
+    assert "found main.py, expected src/main.py" in model.requests[1].user
+    assert not (repo / "main.py").exists()
+
+
+def test_a_file_that_was_changed_unseen_is_shown_in_the_next_attempt(executor: Make, repo: Path) -> None:
+    model = Scripted(files(("modify", "src/util.py", "LIMIT = 4\n")))
+    (told,) = run(executor(model), phase())["phase_results"]
+    assert (told["success"], told["retry_count"], model.calls) == (True, 1, 2)
+    first, second = (request.user for request in model.requests)
+    assert "LIMIT = 3" not in first
+    assert "LIMIT = 3" in second
+    assert "E_MODIFY_UNSEEN" in second
+
+
+def test_a_directory_is_delivered_by_a_file_below_it(executor: Make) -> None:
+    model = Scripted({"summary": "Done.", "files": []}, files(("create", "guide/start.md", "# Start\n")))
+    (told,) = run(executor(model), phase(deliverables=["guide/"]))["phase_results"]
+    assert (told["success"], told["retry_count"]) == (True, 1)
+    assert all("A directory is delivered by at least one file below it." in each.user for each in model.requests)
+
+
+def test_what_an_answer_may_take_is_kept_beside_what_it_took(executor: Make) -> None:
+    model = Scripted(GOOD)
+    small = executor(model).execute_phase(phase(deliverables=["x.txt"]))
+    large = executor(model).execute_phase(phase(deliverables=["x.txt", "a.py", "b.py", "c.py"]))
+    assert small["context"]["estimated_output"] < large["context"]["estimated_output"]
+    assert (small["tokens"]["completion"], model.requests[0].max_output_tokens) == (
+        50,
+        small["context"]["output_tokens"],
+    )
+
+
+# --- answers ---
+
+
+def test_answers_of_all_kinds_are_read_or_change_nothing(executor: Make, repo: Path) -> None:
+    made = executor(Scripted(""))
+    good = json.dumps(GOOD)
+    listed = json.dumps(GOOD["files"])
+    readable = [
+        good,
+        f"```json\n{good}\n```",
+        f"Here it is:\n{good}\nI hope it helps.",
+        listed,
+        good.replace('"}]', '",}]'),
+    ]
+    for text in readable:
+        made.shop.client = Scripted(text)
+        told = made.execute_phase(phase(deliverables=["x.txt"]))
+        assert (told["errors"], (repo / "x.txt").read_text()) == ([], "x\n"), text
+        (repo / "x.txt").unlink()
+    before = tree(repo)
+    broken = {
+        good[:-12]: "E_TRUNCATED", "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x\n+y\n": "E_DIFF_RESPONSE", "": "E_EMPTY_RESPONSE",
+        "Sorry.": "E_JSON_INVALID", '{"summary": "s", "files": [}': "E_JSON_INVALID", '{"files": 5}': "E_FILES_NOT_ARRAY",
+    }  # fmt: skip
+    for text, code in broken.items():
+        made.shop.client = Scripted(text)
+        told = made.execute_phase(phase(deliverables=["x.txt"]))
+        assert (codes(told), told["files_changed"]) == ([code], []), text
+        assert tree(repo) == before
+
+
+def test_a_file_cut_inside_of_its_text_is_never_written(executor: Make, repo: Path) -> None:
+    text = json.dumps(files(("create", "x.txt", "one {two} [three] four\n")))
+    before, made = tree(repo), executor(Scripted(""))
+    start = text.index("one")
+    for end in range(start, text.index("four") + 4, 4):
+        made.shop.client = Scripted(text[:end])
+        assert codes(made.execute_phase(phase(deliverables=["x.txt"]))) == ["E_TRUNCATED"], text[:end]
+    assert tree(repo) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "fine"),
+    [
+        ("a.yaml", "a: [1\nb: 2\n", "a: [1]\n"), ("a.json", '{"a": }\n', '{"a": 1}\n'), ("a.toml", "a = \n", "a = 1\n"),
+        ("a.py", "def f(:\n", "def f(): ...\n"), ("a.txt", "one\n<<<<<<< ours\ntwo\n=======\nthree\n>>>>>>> theirs\n", "one\n"),
+    ],
+)  # fmt: skip
+def test_nothing_is_written_until_every_file_of_an_answer_can_be_read(
+    name: str, broken: str, fine: str, executor: Make, repo: Path
+) -> None:
+    before = tree(repo)
+
+    def again(request: Request) -> Any:
+        assert tree(repo) == before
+        assert name in request.user.partition("# Your last attempt failed")[2]
+        return files(("create", name, fine), ("create", "x.txt", "x\n"))
+
+    model = Scripted(files(("create", "x.txt", "x\n"), ("create", name, broken)), again)
+    (told,) = run(executor(model), phase(deliverables=[name]))["phase_results"]
+    assert (told["errors"], told["files_changed"], model.calls) == ([], sorted([name, "x.txt"]), 2)
+
+
+def test_what_somebody_edits_while_the_model_works_is_read_again_and_kept(executor: Make, repo: Path) -> None:
+    mine = "LIMIT = 3\nMINE = True\n"
+
+    def meanwhile(request: Request) -> Any:
+        (repo / "src/util.py").write_text(mine)
+        return files(("modify", "src/util.py", "LIMIT = 4\n"))
+
+    def again(request: Request) -> Any:
+        assert (repo / "src/util.py").read_text() == mine
+        assert "MINE = True" in request.user
+        assert "E_CONCURRENT_EDIT" in request.user
+        return files(("modify", "src/util.py", "LIMIT = 4\nMINE = True\n"))
+
+    (told,) = run(executor(Scripted(meanwhile, again)), phase(deliverables=["src/util.py"]))["phase_results"]
+    assert (told["errors"], told["retry_count"]) == ([], 1)
+    assert (repo / "src/util.py").read_text() == "LIMIT = 4\nMINE = True\n"
+
+
+def test_an_attempt_is_one_call_and_there_are_as_many_as_retries_and_one(executor: Make, repo: Path) -> None:
+    before = tree(repo)
+    wrong = [files(("create", f"wrong{letter}.txt", "x\n")) for letter in "abcdef"]
+    spec = phase(deliverables=["x.txt"])
+    model = Scripted("no json", files(("create", "../x", "")), '{"files": 5}', *wrong)
+    (told,) = run(executor(model), spec)["phase_results"]
+    assert (told["status"], told["retry_count"], model.calls, len(told["attempt_ids"])) == ("failed", 3, 4, 4)
+    assert "after 4 attempts" in told["summary"]
+    model = Scripted(*wrong)
+    assert executor(model).execute_phase(spec)["retry_count"] == 0
+    assert model.calls == 1
+    model = Scripted(*wrong)
+    run(executor(model), {**spec, "max_attempts": 2})
+    assert model.calls == 2
+    assert tree(repo) == before
+
+
+# --- deliverables and criteria ---
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "success"),
+    [
+        ({}, {}, False),
+        ({"allow_existing_deliverables": True}, {}, True),
+        ({}, {"already_satisfied": ["src/util.py"]}, True),
+    ],
+    ids=["neither", "allowed", "said"],
+)
+def test_a_deliverable_that_exists_must_be_in_the_answer_unless_allowed(
+    more: Any, said: Any, success: bool, executor: Make
+) -> None:
+    model = Scripted(files(("create", "x.txt", "x\n"), **said))
+    told = executor(model).execute_phase(phase(deliverables=["src/util.py", "x.txt"], **more))
+    assert told["success"] is success
+    if not success:
+        assert told["errors"][0].startswith("Missing deliverables: src/util.py: ")
+
+
+def test_a_phase_that_is_done_again_has_nothing_to_do_and_has_succeeded(executor: Make, repo: Path) -> None:
+    model = Scripted(files(("create", "x.txt", "x\n"), ("create", "y.py", "Y = 1\n")))
+    made, spec = executor(model), phase(deliverables=["x.txt", "y.py"])
+    first, after = made.execute_phase(spec), tree(repo)
+    second = made.execute_phase(spec)
+    assert [first["files_changed"], second["files_changed"]] == [["x.txt", "y.py"], []]
+    assert (second["success"], tree(repo)) == (True, after)
+    assert any(each.startswith("no_effective_change") for each in second["warnings"])
+
+
+def test_criteria_in_words_are_never_claimed_and_those_for_a_program_decide(executor: Make, repo: Path) -> None:
+    before = tree(repo)
+    words = ["It is used.", "It is fast."]
+    told = executor(Scripted(GOOD)).execute_phase(phase(deliverables=["x.txt"], acceptance_criteria=words))
+    assert told["success"]
+    assert any("2" in each and "criteria" in each for each in told["warnings"])
+    (repo / "x.txt").unlink()
+    check = {"check": "contains", "path": "x.txt", "text": "never"}
+    told = executor(Scripted(GOOD)).execute_phase(phase(deliverables=["x.txt"], acceptance_criteria=[check]))
+    assert (told["success"], told["files_changed"], tree(repo)) == (False, [], before)
+
+
+# --- gates ---
+
+
+def test_a_gate_that_breaks_is_closed(executor: Make, repo: Path) -> None:
+    before = tree(repo)
+
+    def broken(context: HealthContext) -> CheckResult:
+        raise AttributeError("no such attribute")
+
+    def nothing(context: HealthContext) -> Any:
+        return True
+
+    for check in (broken, nothing):
+        result = run(executor(Scripted(GOOD), checks=[check]), phase(deliverables=["x.txt"]), retries=0, health=True)
+        (told,) = result["phase_results"]
+        assert (told["status"], told["files_changed"]) == ("failed", [])
+        assert told["errors"][0].startswith("Health check failed: ")
+        assert result["health_check_results"][0]["passed"] is False
+        assert tree(repo) == before
+
+
+class Yes:
+    """Approves everything, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+
+    def decide(self, request: Any) -> str:
+        self.requests.append(request)
+        return "approved"
+
+
+def test_a_change_that_is_risky_by_itself_needs_an_approval(executor: Make, repo: Path) -> None:
+    """Nobody has said that the phase requires one."""
+    names = [f"old/part{number:02}.txt" for number in range(20)]
+    (repo / "old").mkdir()
+    for name in names:
+        (repo / name).write_text("one\n")
+    before = tree(repo)
+    model = Scripted(files(*(("delete", name) for name in names)))
+    told = executor(model).execute_phase(phase())
+    assert (told["status"], codes(told)) == ("rejected", ["E_APPROVAL_REJECTED"])
+    assert tree(repo) == before
+    provider = Yes()
+    made = executor(model, approval_provider=provider)
+    told = made.execute_phase(phase())
+    assert (told["files_changed"], (repo / "old").exists()) == (names, False)
+    (request,) = provider.requests
+    assert request.risk >= Policy().approval_from_risk
+    assert "-one" in request.diff
+    # What the files were is on record, by hash.
+    assert all(each["sha_before"] for each in rows(made, "file_changes"))
+
+
+def test_health_is_told_of_always_and_is_nothing_without_checks(executor: Make) -> None:
+    made = executor(Scripted(GOOD))
+    spec = phase(deliverables=["x.txt"], allow_existing_deliverables=True)
+    assert [each["phase_id"] for each in run(made, spec, health=True)["health_check_results"]] == [
+        "1-change-the-program"
+    ]
+    assert run(made, spec)["health_check_results"] == []
+
+
+class Other:
+    """An executor of somebody else's, of which nobody knows where it works."""
+
+    def execute_phase(self, phase_spec: Any, context_files: Any, protected_paths: Any = None) -> Any:
+        return {"success": True, "files_changed": ["a"], "summary": "s", "errors": [], "token_usage": 7}
+
+
+@pytest.mark.parametrize("health", [True, False])
+def test_of_another_executor_it_is_said_that_the_health_was_not_checked(health: bool) -> None:
+    result = PhaseOrchestrator(Other(), enable_health_checks=health).run_phases([phase()])
+    (told,) = result["phase_results"]
+    assert (told["success"], result["health_check_results"]) == (True, [])
+    assert any("health" in each for each in told["warnings"]) is health
+
+
+# --- the other method of the interface ---
+
+
+@pytest.mark.parametrize(
+    ("path", "phrase"),
+    [
+        ("secrets/x", "Protected path violation: "), ("./.git/config", "Protected path violation: "),
+        (".GIT/config", "Protected path violation: "), ("git~1/x", "Protected path violation: "),
+        ("../x", "Unsafe path: "), ("a/../b", "Unsafe path: "), ("/etc/passwd", "Unsafe path: "), ("C:\\x", "Unsafe path: "),
+        ("~/x", "Unsafe path: "), ("a\x00b", "Unsafe path: "), ("link/x", "Unsafe path: "), ("src", "Unsafe path: "),
+    ],
+)  # fmt: skip
+def test_changes_can_be_validated_without_anything_else(path: str, phrase: str, executor: Make, repo: Path) -> None:
+    (repo / "link").symlink_to("src")
+    before, model = tree(repo), Scripted("never asked")
+    made = executor(model)
+    fine = {"path": "not/there.py", "mode": "modify", "new_content": "X = 1\n"}
+    assert made.validate_changes([fine], ["secrets/"]) == (True, [])
+    assert made.validate_changes([], []) == (True, [])
+    for mode, content in (("create", "x"), ("modify", "x"), ("delete", None)):
+        valid, errors = made.validate_changes(
+            [{"path": path, "mode": mode, "new_content": content}, fine], ["secrets/"]
+        )
+        assert (valid, [each.startswith(phrase) for each in errors]) == (False, [True]), errors
+    assert (tree(repo), model.calls) == (before, 0)
+
+
+def test_a_validation_says_yes_exactly_when_it_has_nothing_to_say(executor: Make) -> None:
+    made = executor(Scripted(""))
+    given: list[Any] = [
+        None, 5, "x", {}, [None], [{}], [5, "x"], [{"path": "x", "mode": "chmod", "new_content": "x"}],
+        [{"path": "x", "mode": "create", "new_content": ""}], [{"path": "x", "mode": "delete"}], [{"path": 5}],
+        [{"path": "x", "mode": "create", "new_content": "x"}] * 2, [{"path": "x", "mode": "delete", "new_content": "x"}],
+    ]  # fmt: skip
+    for changes in given:
+        for protected in ([], None, 5, ["../x"], [None]):
+            valid, errors = made.validate_changes(changes, protected)
+            assert valid is (errors == []), (changes, protected)
+    assert made.validate_changes(given[8], None) == (True, [])
+    assert len(made.validate_changes([{"path": "../x"}, {"path": "ok", "mode": "chmod"}, 5], [])[1]) >= 3
+
+
+# --- bytes ---
+
+
+def test_bytes_that_nobody_spoke_of_stay_as_they_are(executor: Make, repo: Path) -> None:
+    """Line ends, the mark of an encoding, permission bits, names of any language; and an empty file is a file."""
+    (repo / "crlf.txt").write_bytes(b"one\r\ntwo\r\n")
+    (repo / "mark.txt").write_bytes("\ufeffone\n".encode())
+    (repo / "wide.txt").write_bytes("one\n".encode("utf-16"))
+    (repo / "run.sh").write_text("#!/bin/sh\n")
+    (repo / "run.sh").chmod(0o755)
+    (repo / "größe 数.txt").write_text("one\n")
+    named = ["crlf.txt", "mark.txt", "wide.txt", "run.sh", "größe 数.txt"]
+    answer = files(
+        ("modify", "crlf.txt", "one\nthree\n"), ("modify", "mark.txt", "two\n"), ("modify", "wide.txt", "two\n"),
+        ("modify", "run.sh", "#!/bin/sh\nexit 0\n"), ("modify", "größe 数.txt", "two\n"), ("create", "pkg/__init__.py", ""),
+    )  # fmt: skip
+    told = executor(Scripted(answer)).execute_phase(phase(), named)
+    assert told["errors"] == []
+    assert (repo / "crlf.txt").read_bytes() == b"one\r\nthree\r\n"
+    assert (repo / "mark.txt").read_bytes() == "\ufefftwo\n".encode()
+    assert (repo / "wide.txt").read_bytes() == "two\n".encode("utf-16")
+    assert (repo / "run.sh").stat().st_mode & 0o777 == 0o755
+    assert (repo / "größe 数.txt").read_text() == "two\n"
+    assert (repo / "pkg/__init__.py").read_bytes() == b""
+    assert told["files_changed"] == sorted([*named, "pkg/__init__.py"])
