@@ -6,7 +6,9 @@ import ast
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -117,6 +119,55 @@ def test_what_can_never_succeed_is_found_before_the_first_call(more: dict[str, A
     assert (told["success"], told["token_usage"], told["retry_count"], model.calls) == (False, 0, 0, 0)
     assert all(each.startswith("Invalid phase specification: ") for each in told["errors"])
     assert [each["retryable"] for each in told["error_details"]] == [False] * len(told["errors"])
+
+
+class Unreadable(Mapping[str, Any]):
+    """A mapping that fails when it is read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise LookupError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        yield "description"
+
+    def __len__(self) -> int:
+        return 1
+
+
+def endless() -> dict[str, Any]:
+    """A phase with itself in it."""
+    given: dict[str, Any] = phase()
+    return given | {"notes": [given, [given]], "scope": given.setdefault("scope", given)}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"deliverables": object()}, "must be a list of paths"), ({"deliverables": [object()]}, "must be a path"),
+        ({"deliverables": [b"x.txt"]}, "must be a path"), ({"temperature": float("nan")}, "temperature must be a number"),
+        ({"timeout_s": float("inf")}, "timeout_s must be a number"), ({"max_attempts": 10**5000}, "max_attempts must be a whole"),
+        ({"category": {1}}, "category must be text"), ({"test_cmd": object()}, "test_cmd must be a command"),
+        ({"protected_paths": object()}, "protected"), (endless(), "a phase must be a mapping"),
+        (Unreadable(), "a phase must be a mapping"),
+    ],
+    ids=["object", "objects", "bytes", "nan", "inf", "huge", "set", "command", "protection", "endless", "unreadable"],
+)  # fmt: skip
+def test_a_phase_that_no_file_could_hold_is_refused_with_what_is_wrong(more: Any, said: str, executor: Make) -> None:
+    model = Scripted(GOOD)
+    made = executor(model)
+    given = phase() | more if type(more) is dict else more
+    for told in (made.execute_phase(given), run(made, given)["phase_results"][0]):
+        assert said in told["errors"][0]
+        assert (told["success"], model.calls) == (False, 0)
+
+
+def test_a_phase_may_be_made_of_what_programs_have(executor: Make, repo: Path) -> None:
+    """Paths, sets, mappings of other kinds; and things of the caller's own under names of its own."""
+    own = {"due": date(2026, 3, 1), "owner": object(), "half": "\ud800", 7: 10**30}
+    given: Any = MappingProxyType({"description": "Half \ud800.", "deliverables": {Path("x.txt")}, **own})
+    told = executor(Scripted(GOOD)).execute_phase(given)
+    assert (told["errors"], told["files_changed"]) == ([], ["x.txt"])
+    assert sum("unknown key" in each for each in told["warnings"]) == 4
 
 
 @pytest.mark.parametrize(
