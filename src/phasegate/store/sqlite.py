@@ -50,7 +50,7 @@ class SQLiteStore(SqlStore):
             hide_parameters=True,  # an error's text goes into logs; what an application stores must not
             pool_size=20,
             max_overflow=20,
-            pool_use_lifo=True,  # each connection keeps pages: as few of them as are needed at once, and those that know the pages
+            pool_use_lifo=True,  # each connection keeps pages of its own: as few as are needed at once
         )
         sa.event.listen(self._engine, "connect", self._configure)
         sa.event.listen(self._engine, "begin", _begin)

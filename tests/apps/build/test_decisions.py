@@ -71,7 +71,7 @@ def test_without_a_yes_nothing_is_applied(provider: Any, said: str, executor: Ma
     assert said in result["errors"][0]
     assert [(each["code"], each["category"]) for each in result["error_details"]] == [("E_APPROVAL_REJECTED", "fatal")]
     assert tree(repo) == before
-    assert model.calls == 1
+    assert model.calls == (0 if provider is None else 1)  # nobody is paid for what nobody could approve
 
 
 def test_a_rejected_phase_is_not_tried_again_and_stops_the_run_only_when_wanted(executor: Make, repo: Path) -> None:

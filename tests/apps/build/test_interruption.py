@@ -92,8 +92,9 @@ def test_what_had_succeeded_before_the_interruption_need_not_be_done_again(execu
 INTERRUPTS = """
 import os, pathlib, signal, time
 if "4" in pathlib.Path("src/util.py").read_text():
+    pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
     os.kill(os.getppid(), signal.SIGINT)
-    time.sleep(1)
+    time.sleep(250)
 """
 
 
@@ -103,6 +104,11 @@ def test_interrupted_while_the_tests_run(executor: Make, repo: Path, tmp_path: P
     with pytest.raises(KeyboardInterrupt):
         PhaseOrchestrator(made).run_phases([spec(test_cmd=[sys.executable, str(tmp_path / "interrupts.py")])])
     assert_cancelled(made, before, repo, calls=1)
+    for each in threading.enumerate():
+        if each.name.startswith("phasegate-phase"):
+            each.join(timeout=60)
+    with pytest.raises(ProcessLookupError):  # nothing of the command is left
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_interrupted_while_it_waits_for_an_approval(executor: Make, repo: Path) -> None:

@@ -139,6 +139,28 @@ def test_any_executor_is_retried_and_told_why() -> None:
     assert result["successful_phases"] == 1
 
 
+class Breaking(Five):
+    """An executor that says where it works, and breaks a test there."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(True)
+        self.repo_root = root
+
+    def execute_phase(self, phase_spec: Any, context_files: Any, protected_paths: Any = None) -> Any:
+        (self.repo_root / "src/app.py").write_text("def greet(name):\n    return 'Bye ' + name\n")
+        return super().execute_phase(phase_spec, context_files, protected_paths)
+
+
+def test_the_health_decides_about_any_executor_that_says_where_it_works(tested: Path) -> None:
+    result = PhaseOrchestrator(Breaking(tested), max_retries=0).run_phases([phase("Do it.", test_cmd=TESTS)])
+    (told,), (health,) = result["phase_results"], result["health_check_results"]
+    assert (told["success"], health["passed"]) == (False, False)
+    assert health["regressions"] == ["tests/test_app.py::test_greets"]
+    assert any("nothing was rolled back" in each for each in told["warnings"])
+    off = PhaseOrchestrator(Breaking(tested), enable_health_checks=False).run_phases([phase("Do it.", test_cmd=TESTS)])
+    assert (off["successful_phases"], off["health_check_results"]) == (1, [])
+
+
 @pytest.mark.parametrize(
     "returned", [None, 5, [], "yes", {}, {"success": "yes"}, {"success": True, "errors": 5, "token_usage": "x"}]
 )

@@ -6,6 +6,7 @@ import ast
 import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
@@ -70,6 +71,15 @@ def test_the_limits_of_a_run_are_those_of_its_executor_and_on_record(executor: M
         )
         assert made.execute_phase(phase())["success"] is (most == 5)
     assert [json.loads(each["policy_json"])["max_changes"] for each in rows(made, "runs")] == [1, 5]
+
+
+def test_every_limit_of_a_policy_is_read() -> None:
+    """One that nobody reads would be believed all the same."""
+    read: set[str] = set()
+    for path in Path(package.__file__).parent.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if path.name != "policy.py" else ()
+        read |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    assert {each.name for each in fields(Policy)} - read == set()
 
 
 def test_a_history_is_found_once_and_nowhere_else(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +256,16 @@ def test_a_file_that_was_changed_unseen_is_shown_in_the_next_attempt(executor: M
     assert "LIMIT = 3" not in first
     assert "LIMIT = 3" in second
     assert "E_MODIFY_UNSEEN" in second
+
+
+def test_what_went_wrong_in_a_phase_is_a_hint_for_the_next(executor: Make) -> None:
+    answers = [files(("create", name, "X = 1\n")) for name in ("main.py", "src/main.py", "src/next.py")]
+    model = Scripted(*answers)
+    result = run(executor(model), phase(deliverables=["src/main.py"]), phase("Next.", ["src/next.py"]))
+    assert result["status"] == "succeeded"
+    title = "# Hints from earlier phases and attempts, the latest first\n"
+    assert [title in request.user for request in model.requests] == [False, False, True]
+    assert "found main.py, expected src/main.py" in model.requests[2].user.partition(title)[2].partition("\n# ")[0]
 
 
 def test_a_directory_is_delivered_by_a_file_below_it(executor: Make) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from phasegate import Engine, Registry
 from phasegate import database as databases
+from phasegate.apps.build import statements as q
 from phasegate.apps.build.projection import project
 from phasegate.apps.build.tables import SCHEMA
-from phasegate.errors import NotADatabase
+from phasegate.errors import NotADatabase, StoreError
 
 #: What the table ``meta`` says when the tables are those of ``tables.py``.
 SCHEMA_IS = {"schema": "build", "version": "1"}
@@ -32,3 +33,17 @@ def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datet
         engine.close()
         raise
     return engine
+
+
+def history_problem(engine: Engine, database: Path) -> str | None:
+    """What is wrong with the database, if anything is."""
+    if not database.is_file():
+        return "the database is not there"
+    try:
+        said = str(next(iter(engine.read("PRAGMA quick_check(1)")[0].values())))
+        found = {row["key"]: row["value"] for row in engine.read(q.META)}
+    except StoreError as error:
+        return f"the database cannot be read: {error}"
+    if said != "ok":
+        return f"the database is damaged: {said}"
+    return None if found == SCHEMA_IS else "the tables are of another version of phasegate"

@@ -93,6 +93,7 @@ class _Projection:
         if status != "succeeded":
             for statement in (q.OPEN_ATTEMPTS_STAND, q.OPEN_PHASES_STAND):
                 self._do(statement, its_run=self.run.id, new_status=status)
+            self._do(q.APPROVALS_END, its_run=self.run.id, new_responded_at=self.at)
         self._event("run_finished", status=status, **counts)
 
     def _status_of(self, number: int) -> str | None:

@@ -30,8 +30,12 @@ class Shop:
         return time.monotonic() if self.clock is None else self.clock().timestamp()
 
     def begin(self, run_id: str, number: int) -> None:
-        """A phase (0: the run itself, or the attempt with that id) begins now, or goes on in this process."""
+        """A phase (0: the attempt with that id) begins now, or goes on in this process."""
         self._began.setdefault((run_id, number), self.seconds())
+
+    def go_on(self, run_id: str) -> None:
+        """The run is worked on from now on: what it waited for a person before is not its own time."""
+        self._began[run_id, 0] = self.seconds()
 
     def lasted(self, run_id: str, number: int) -> float | None:
         """Seconds since a phase began; None when that was in another process."""

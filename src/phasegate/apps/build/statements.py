@@ -99,6 +99,19 @@ APPROVAL_ANSWERED = (
         comment=_text("new_comment"),
     )
 )
+#: What waits in a run that has ended.
+APPROVALS_END = (
+    sa.update(approvals)
+    .where(
+        approvals.c.status == "pending",
+        approvals.c.attempt_fk.in_(
+            sa.select(attempts.c.attempt_id)
+            .join(phases, phases.c.id == attempts.c.phase_fk)
+            .where(phases.c.run_id == _text("its_run"))
+        ),
+    )
+    .values(status="expired", responded_at=sa.bindparam("new_responded_at", type_=approvals.c.responded_at.type))
+)
 APPROVAL_CONSUMED = (
     sa.update(approvals)
     .where(approvals.c.attempt_fk == _text("its_key"), approvals.c.status == "approved")

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +93,13 @@ def _refused(cause: str) -> SpecError:
     return SpecError("E_SPEC_COMMAND", cause)
 
 
-def run(command: Command, cwd: Path, policy: Policy | None = None) -> CommandResult:
-    """Run the command in a folder and wait for it, at most for its time limit. Never raises for what the command does."""
+def run(
+    command: Command, cwd: Path, policy: Policy | None = None, *, stopped: Callable[[], bool] = lambda: False
+) -> CommandResult:  # fmt: skip
+    """Run the command in a folder and wait for it, at most for its time limit. Never raises for what the command does.
+
+    ``stopped`` is asked many times a second whether nobody waits for it any more; it is killed then, as when its time is over.
+    """
     policy = policy or Policy()
     with tempfile.TemporaryDirectory(prefix="phasegate-", ignore_cleanup_errors=True) as scratch:
         environment = reduced_environment(os.environ, scratch)
@@ -110,7 +115,7 @@ def run(command: Command, cwd: Path, policy: Policy | None = None) -> CommandRes
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or type(error).__name__
             return CommandResult(None, missing=f"{one_line(command.argv[0])} cannot be started: {cause}")
-        return _watch(process, begun, _limit(command, policy), policy.max_output_bytes)
+        return _watch(process, begun + _limit(command, policy), policy.max_output_bytes, stopped)
 
 
 def reduced_environment(given: Mapping[str, str], scratch: str) -> dict[str, str]:
@@ -147,11 +152,13 @@ def _limit(command: Command, policy: Policy) -> float:
     return command.timeout if math.isfinite(command.timeout) and command.timeout > 0 else policy.test_timeout
 
 
-def _watch(process: subprocess.Popen[bytes], begun: float, limit: float, most: int) -> CommandResult:
+def _watch(
+    process: subprocess.Popen[bytes], deadline: float, most: int, stopped: Callable[[], bool]
+) -> CommandResult:  # fmt: skip
     """Read until the command has ended or its time is over, then kill whatever it left behind."""
     tail = _Tail(most)
     try:
-        timed_out = not _read_until_end(process, begun + limit, tail)
+        timed_out = not _read_until_end(process, deadline, tail, stopped)
     finally:
         # Before the leader is reaped, so that the number still belongs to this group.
         _kill_group(process)
@@ -162,14 +169,17 @@ def _watch(process: subprocess.Popen[bytes], begun: float, limit: float, most: i
     return CommandResult(None if timed_out else code, tail.text(), timed_out, shortened=tail.shortened)
 
 
-def _read_until_end(process: subprocess.Popen[bytes], deadline: float, tail: _Tail) -> bool:
-    """Whether the command ended by itself before the deadline. A child that keeps the stream open is not waited for."""
+def _read_until_end(
+    process: subprocess.Popen[bytes], deadline: float, tail: _Tail, stopped: Callable[[], bool]
+) -> bool:  # fmt: skip
+    """Whether the command ended by itself before the deadline, and before it was stopped. A child that keeps the stream open is
+    not waited for."""
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         is_open = True
-        while (left := deadline - time.monotonic()) > 0:
+        while (left := deadline - time.monotonic()) > 0 and not stopped():
             if is_open and selector.select(min(_TICK, left)):
                 is_open = _take(process, tail)
             elif not is_open:

@@ -146,8 +146,9 @@ def unsettled(recovered: Sequence[Recovered], planned: Sequence[Planned]) -> Non
 
 
 def runner(shop: Workshop) -> Any:
-    """Runs commands in the repository."""
-    return lambda command: commands.run(command, shop.root.path, shop.policy)
+    """Runs commands in the repository, as long as this process works on the run it works on now."""
+    run_id = shop.working
+    return lambda command: commands.run(command, shop.root.path, shop.policy, stopped=lambda: shop.working != run_id)
 
 
 def health_context(

@@ -8,7 +8,7 @@ from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
-from phasegate.apps.build.errors import SpecError
+from phasegate.apps.build.errors import ApprovalError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, stage
 from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
@@ -47,6 +47,10 @@ class Check(Stage):
         missing = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
         if missing is not None:
             return Outcome(SKIP, {**named, "reason": f"it depends on {missing!r}, which has not succeeded"})
+        if spec.requires_approval and shop.approval_provider is None:
+            # Nobody is paid for a change that nobody could approve.
+            said = "the phase requires an approval, and there is nobody who could give it: give an approval provider"
+            return unfit([ApprovalError("E_APPROVAL_REJECTED", said)], **named, warnings=list(warnings))
         found = {
             **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
             "protected": list(protection.entries), "attempts": _attempts(context, spec.max_attempts),

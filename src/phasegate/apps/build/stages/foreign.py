@@ -43,11 +43,13 @@ class ForeignStage(Stage):
 
 @dataclass(frozen=True)
 class ForeignBaseline(ForeignStage):
-    """Nothing is known of what the executor works on before it has."""
+    """What the tests say before the executor has done anything."""
 
     def work(self, context: Context) -> Outcome:
         """``done``."""
-        return Outcome(DONE, {"tests": {}, "checks": []})
+        health = self.foreign(context).health
+        tests = health.baseline(context.input["plan"]) if health is not None else {}
+        return Outcome(DONE, {"tests": tests, "checks": []})
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ class ForeignHealth(ForeignStage):
         if shop.health is None or not result["success"]:
             return Outcome(DONE, {"health": None})
         check = self.given(context, "check")
-        health = shop.health(self.number, check["phase_id"], self.past(context).used + 1, check["carry"]["baseline"])
-        return Outcome(DONE if health["passed"] else UNFIT, {"health": health, "errors": []})
+        tests = (check["carry"]["baseline"] or {}).get("tests") or {}
+        health, tests = shop.health.check(check["spec"], self.number, self.past(context).index, tests)
+        health["phase_id"] = check["phase_id"]
+        return Outcome(DONE if health["passed"] else UNFIT, {"health": health, "tests": tests, "errors": []})
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,10 @@ class ForeignVerdict(ForeignStage):
 
     def _end(self, context: Context, check: Mapping[str, Any], result: dict[str, Any]) -> Outcome:
         carry = dict(check["carry"])
-        carry["statuses"] = {**carry["statuses"], check["phase_id"]: result["status"]}
+        carry["statuses"] = {check["phase_id"]: result["status"], **carry["statuses"]}
+        tests = self.given(context, "health").get("tests")
+        if result["success"] and tests:
+            carry["baseline"] = {**(carry["baseline"] or {}), "tests": tests}
         if (
             carry["stop"] is None
             and not result["success"]

@@ -65,7 +65,10 @@ class Verdict(Stage):
         for name in OWN:
             if name != "verdict" and self.ended(context, name) == UNFIT and name != "health":
                 given = self.given(context, name)
-                return ("blocked" if given.get("refused") else "failed"), list(given["errors"])
+                rejected = any(each["code"] == "E_APPROVAL_REJECTED" for each in given["errors"])
+                return ("blocked" if given.get("refused") else "rejected" if rejected else "failed"), list(
+                    given["errors"]
+                )
         return "failed", list(self.given(context, "health")["errors"])
 
     def _commit(self, context: Context, shop: Workshop, check: Mapping[str, Any]) -> None:
