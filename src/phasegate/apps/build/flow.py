@@ -53,9 +53,9 @@ def place_of(phase: str) -> tuple[int, str] | None:
     return (int(number), name) if name else None
 
 
-def version_of(count: int) -> int:
-    """The version of the flow for a plan of so many phases."""
-    return REVISION * 10_000 + count
+def version_of(count: int, approval_timeout: float | None = None) -> int:
+    """The version of the flow for a plan of so many phases. Another time to decide makes another flow."""
+    return REVISION * 10_000 + count + 1_000_000 * round(1_000 * (approval_timeout or 0))
 
 
 def flow_of(count: int, stages: Stages, *, foreign: bool = False, approval_timeout: float | None = None) -> Flow:
@@ -67,7 +67,7 @@ def flow_of(count: int, stages: Stages, *, foreign: bool = False, approval_timeo
         phases += _foreign(number, before, stages) if foreign else _own(number, before, stages, approval_timeout)
         before = stage(number, "verdict")
     name = f"{NAME}-foreign" if foreign else NAME
-    return Flow(name, version_of(count), tuple(phases))
+    return Flow(name, version_of(count, approval_timeout), tuple(phases))
 
 
 def _own(number: int, before: str, stages: Stages, approval_timeout: float | None) -> list[Phase]:

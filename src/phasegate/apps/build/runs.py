@@ -10,12 +10,11 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from phasegate import Engine, Flow, Run, RunStatus, Subject
+from phasegate import Engine, Run, RunStatus, Subject
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.applying.transaction import Recovered
 from phasegate.apps.build.deciding import Approvals
@@ -43,7 +42,7 @@ class Runs:
 
     def start(self, given: Mapping[str, Any], key: str) -> str:
         """Begin a run of a plan, whose input this is; its id."""
-        flow = _flow(len(given["plan"]), given["policy"]["approval_timeout"])
+        flow = flow_of(len(given["plan"]), STAGES, approval_timeout=self._shop.policy.approval_timeout)
         with database_errors(self._shop.database):
             return self._engine.start(flow, subject_of(self._shop.root.path), input=given, key=key).id
 
@@ -105,7 +104,8 @@ class Runs:
     def _know(self, run: Run) -> None:
         """Have the engine know the flow of a run that another process has begun."""
         if self._engine.registry.known(run.flow, run.version) is None:
-            self._engine.registry.add(_flow(len(run.input["plan"]), run.input["policy"]["approval_timeout"]))
+            wait = run.input["policy"]["approval_timeout"]
+            self._engine.registry.add(flow_of(len(run.input["plan"]), STAGES, approval_timeout=wait))
 
     def _let_go(self, run_id: str, *, cancelled: bool) -> None:
         """Work on the run has ended by an exception: put back what is half done, and put on record that it was cancelled, if it
@@ -161,12 +161,6 @@ class Runs:
                     with suppress(PhasegateError):
                         self._engine.pause(row["run_id"], reason="its process has ended")
             return restored(self._workshops.recover(self._shop))
-
-
-def _flow(count: int, approval_timeout: float) -> Flow:
-    """The flow of a plan. Another time to decide makes another flow, which must not have the version of that one."""
-    flow = flow_of(count, STAGES, approval_timeout=approval_timeout)
-    return replace(flow, version=flow.version + 1_000_000 * round(1_000 * approval_timeout))
 
 
 def subject_of(root: Path) -> Subject:
