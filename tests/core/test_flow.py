@@ -153,7 +153,7 @@ def test_levels_name_the_phases_an_instance_repeats_over_outermost_first() -> No
 def test_the_order_puts_everything_after_what_is_above_it_and_keeps_the_order_of_writing() -> None:
     built = flow(step("d", "b", "c"), step("c", "a"), step("b", "a"), step("a"))
     assert built.order == ("a", "c", "b", "d")
-    assert built.downstream["a"] == ("c", "b", "d")
+    assert built.downstream("a") == ("c", "b", "d")
     assert built.dependents["a"] == ("c", "b")
     assert built.position == {"a": 0, "c": 1, "b": 2, "d": 3}
 
@@ -192,3 +192,15 @@ def test_a_delay_grows_up_to_its_cap_and_never_overflows() -> None:
 def test_full_jitter_takes_a_random_part_of_the_delay() -> None:
     retry = Retry(attempts=9, base=2.0, factor=2.0, cap=50.0)
     assert [retry.delay(2, chance) for chance in (0.0, 0.25, 0.5)] == [0.0, 1.0, 2.0]
+
+
+def test_a_flow_of_ten_thousand_phases_is_built_at_once() -> None:
+    # Were a phase compared with every other one, this would take longer than the time that a test has.
+    chain = [Phase("0", work)]
+    for number in range(1, 10_000):
+        chain.append(
+            Phase(str(number), work, needs=(str(number - 1),), when={str(number - 1): "done"}, redo={"again": str(number - 1)})
+        )
+    built = Flow("long", 1, tuple(chain))
+    assert built.order[-1] == "9999"
+    assert len(built.downstream("5000")) == 4_999

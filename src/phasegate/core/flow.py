@@ -7,6 +7,7 @@ mistake at once. Nothing here knows of runs, clocks or databases.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -204,13 +205,10 @@ class Flow:
                 below[source].append(name)
         return {name: tuple(names) for name, names in below.items()}
 
-    @cached_property
-    def downstream(self) -> dict[str, tuple[str, ...]]:
-        """For each phase everything that waits for it, directly or not, in topological order."""
-        reached: dict[str, set[str]] = {}
-        for name in reversed(self.order):
-            reached[name] = set(self.dependents[name]).union(*(reached[d] for d in self.dependents[name]))
-        return {name: tuple(n for n in self.order if n in reached[name]) for name in self.order}
+    def downstream(self, name: str) -> tuple[str, ...]:
+        """Everything that waits for a phase, directly or not, in topological order."""
+        reached = _reach(self.dependents, self.dependents[name])
+        return tuple(sorted(reached, key=self.position.__getitem__))
 
     @cached_property
     def repeated_over(self) -> dict[str, tuple[str, ...]]:
@@ -256,7 +254,7 @@ def _problems(flow: Flow) -> Iterable[str]:
         yield f"its version must be 1 or more, not {flow.version}"
     if not flow.phases:
         yield "it has no phases"
-    yield from (f"phase {name!r} appears twice" for name in dict.fromkeys(names) if names.count(name) > 1)
+    yield from (f"phase {name!r} appears twice" for name, times in Counter(names).items() if times > 1)
     unknown = list(_unknown_names(flow, names))
     yield from unknown
     for phase in flow.phases:
@@ -271,6 +269,7 @@ def _problems(flow: Flow) -> Iterable[str]:
 
 
 def _unknown_names(flow: Flow, names: list[str]) -> Iterable[str]:
+    known = frozenset(names)
     for phase in flow.phases:
         for role, used in (
             ("needs", phase.needs),
@@ -281,7 +280,7 @@ def _unknown_names(flow: Flow, names: list[str]) -> Iterable[str]:
             ("shows", phase.gate.shows if phase.gate else ()),
         ):
             for name in used:
-                if name not in names:
+                if name not in known:
                     hint = did_you_mean(name, names)
                     yield f"phase {phase.name!r} {role} {name!r}, which does not exist" + (f" ({hint})" if hint else "")
 
@@ -327,26 +326,38 @@ def _gate_problems(said: str, phase: Phase, gate: Gate) -> Iterable[str]:
 def _placement_problems(flow: Flow) -> Iterable[str]:
     """Where phases stand to each other: conditions and shows look upward, redo goes back within shared iterations."""
     for phase in flow.phases:
-        upstream = {name for name in flow.order if phase.name in flow.downstream[name]}
-        others = _reach(flow, (*phase.needs, *((phase.each,) if phase.each else ())))
+        others = (*phase.needs, *((phase.each,) if phase.each else ()))
         for name in phase.when:
-            if name not in others:
+            if not _stands_above(flow, name, others):
                 yield f"phase {phase.name!r} has a condition on {name!r}, which is not above it"
         for target in phase.redo.values():
-            if target != phase.name and target not in upstream:
+            if target != phase.name and not _stands_above(flow, target, phase.above):
                 yield f"phase {phase.name!r} goes back to {target!r}, which is not above it"
             elif flow.shared(phase.name, target) < len(flow.levels[target]):
                 yield f"phase {phase.name!r} goes back to {target!r}, which repeats in an iteration {phase.name!r} is not in"
 
 
-def _reach(flow: Flow, start: tuple[str, ...]) -> set[str]:
+def _stands_above(flow: Flow, name: str, start: Iterable[str]) -> bool:
+    """Whether a phase is among some phases, or above one of them. What comes before it in topological order is not looked at."""
+    position, first = flow.position, flow.position[name]
+    later = {each for each in start if position[each] >= first}
+    todo = list(later)
+    while todo and name not in later:
+        above = {each for each in flow.above[todo.pop()] if position[each] >= first} - later
+        later |= above
+        todo.extend(above)
+    return name in later
+
+
+def _reach(edges: Mapping[str, Iterable[str]], start: Iterable[str]) -> set[str]:
+    """What is reached from some phases along these edges, they included."""
     reached: set[str] = set()
     todo = list(start)
     while todo:
         name = todo.pop()
         if name not in reached:
             reached.add(name)
-            todo.extend(flow.by_name[name].above)
+            todo.extend(edges[name])
     return reached
 
 

@@ -33,7 +33,7 @@ def _reset_depth(flow: Flow, name: str, depth: int) -> dict[str, int]:
     A join on the way forgets the item: what it is broadcast to is reset for every item.
     """
     found = {name: depth}
-    for below in flow.downstream[name]:
+    for below in flow.downstream(name):
         above = [source for source in flow.by_name[below].above if source in found]
         found[below] = min(min(found[source], flow.shared(source, below)) for source in above)
     return found
