@@ -132,6 +132,26 @@ def test_outputs_of_phases_that_repeat_come_by_item() -> None:
         assert engine.outputs(run.id) == {"list": [{"id": "x"}, {"id": "y"}], "work": {"x": "x", "y": "y"}}
 
 
+def test_one_output_is_looked_up_by_itself(engine: Engine) -> None:
+    run = finished(engine)
+    assert engine.output(run.id, "a") == "x"
+    assert engine.output(run.id[:12], "a") == "x"
+    assert [engine.output(run.id, name) for name in ("b", "release", "nothing")] == [None, None, None]
+    for about in (("nobody", None), (run.id, "other")):
+        with pytest.raises(UnknownName):
+            engine.output(about[0], "a", tenant=about[1])
+
+
+def test_one_output_of_a_phase_that_repeats_is_that_of_an_item() -> None:
+    phases = flow(
+        Phase("list", Scripted([{"id": "x"}, {"id": "y"}])), Phase("work", lambda ctx: ctx.item["id"], each="list")
+    )
+    with temporary_engine(phases) as engine:
+        run = finished(engine)
+        assert engine.output(run.id, "work", ("y",)) == engine.output(run.id, "work", ["y"]) == "y"
+        assert (engine.output(run.id, "work"), engine.output(run.id, "work", ("z",))) == (None, None)
+
+
 # --- what the log tells ---------------------------------------------------------------------------------------------
 
 

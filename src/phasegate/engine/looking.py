@@ -78,6 +78,15 @@ class Looking(Base):
                 found[phase] = value
         return found
 
+    def output(self, run_id: str, phase: str, scope: Sequence[str] = (), *, tenant: str | None = None) -> Any:
+        """The present output of one phase, of one that repeats for the item that ``scope`` names; None when there is none."""
+        run, place = self.get(run_id, tenant=tenant), (phase, tuple(scope))
+        version = run.phases[place].version if place in run.phases else None
+        if version is None:
+            return None
+        key = (run.id, *place, version)
+        return self.store.outputs([key]).get(key)
+
     def watch(self, after: int = 0, *, tenant: str | None = None, follow: bool = False) -> Iterator[Commit]:
         """Commits after a position, in order; with ``follow`` for ever, waiting for new ones."""
         tenant, news = tenant or self.tenant, None

@@ -28,6 +28,7 @@ from phasegate.apps.build.cli import app
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Change
+from phasegate.apps.build.stages import validating
 from phasegate.cli import main
 from phasegate.llm import Recorder
 from tests.apps.build.conftest import FILES, tree
@@ -124,7 +125,10 @@ def test_a_plan_by_one_command_after_the_other(cli: Call) -> None:
     assert (code, err) == (0, ""), out + err
     assert "Raise the limit." in out
     assert "Health before the first phase: healthy" in out
-    assert "limit: scripted answered, 150 tokens\n--- a/src/util.py\n+++ b/src/util.py\n" in out
+    assert (
+        "limit: scripted answered, 150 tokens\nmodify src/util.py (+1 -1)\n--- a/src/util.py\n+++ b/src/util.py\n"
+        in out
+    )
     assert "limit: applied src/util.py\nlimit: health: healthy\nlimit: succeeded\n" in out
     assert "readme: needs approval, risk 100" in out
     assert ": awaiting_approval, 300 tokens.\n" in out
@@ -135,7 +139,7 @@ def test_a_plan_by_one_command_after_the_other(cli: Call) -> None:
     assert texts() == FILES | {"src/util.py": "LIMIT = 4\n"}
 
     code, out, _ = cli("diff", run, "--phase", "readme")
-    assert (code, out.splitlines()[:3]) == (0, [out.splitlines()[0], "--- a/README.md", "+++ b/README.md"])
+    assert (code, out.splitlines()[1:4]) == (0, ["modify README.md (+2 -0)", "--- a/README.md", "+++ b/README.md"])
     assert out.startswith("readme (awaiting_approval), change ")
     code, out, _ = cli("approve", f"{run}/2/0/approval", "--by", "ann", "--comment", "fine")
     assert (code, "readme: applied README.md" in out, "answered" in out) == (0, True, False)
@@ -154,6 +158,16 @@ def test_a_plan_by_one_command_after_the_other(cli: Call) -> None:
     assert (kinds[0], kinds[-1], "approval_decided" in kinds) == ("run_started", "run_finished", True)
     assert "approval_requested" in cli("history", run)[1]
     assert cli("restore")[1] == "Nothing had to be put back.\n"
+
+
+def test_a_diff_that_is_not_all_of_it_says_so(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validating, "MOST_DIFF", 60)
+    assert cli(*RUN, "--no-health")[0] == 0
+    code, out, _ = cli("diff", "--phase", "readme")
+    assert (code, out.splitlines()[1]) == (0, "modify README.md (+2 -0)")
+    assert out.splitlines()[-1].startswith("... not shown: ")
+    assert out.endswith(" characters of README.md\n")
+    assert told(cli, "diff")["limit"]["diff"].endswith(" characters of src/util.py\n")
 
 
 def test_every_command_answers_with_one_json_document(cli: Call) -> None:

@@ -126,6 +126,45 @@ def test_what_waits_is_returned_at_once_and_goes_on_when_approved(executor: Make
     assert approvals(made) == [("consumed", "ann")]
 
 
+def test_a_request_says_what_of_the_change_it_does_not_show(executor: Make) -> None:
+    provider = Provider("rejected")
+    long = files(
+        ("create", "long.py", "".join(f"N{n} = {n}\n" for n in range(5_000))), ("modify", "src/util.py", AFTER)
+    )
+    executor(Scripted(long), approval_provider=provider).execute_phase(risky())
+    (request,) = provider.requests
+    lines = request.diff.splitlines()
+    assert lines[:4] == [
+        "create long.py (+5000 -0)",
+        "modify src/util.py (+1 -1)",
+        "--- a/src/util.py",
+        "+++ b/src/util.py",
+    ]
+    assert "+N0 = 0" in lines
+    assert lines[-1].startswith("... not shown: ")
+    assert lines[-1].endswith(" characters of long.py; `phasegate build diff` shows more")
+    assert len(request.diff) < 20_200
+
+
+def test_deciding_reads_nothing_of_other_runs_or_phases(executor: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = executor(Scripted(CHANGE), approval_provider=Provider("pending"))
+    first, second, third = (made.execute_phase(risky())["approval"] for _ in range(3))
+    read, rows = made.engine.read, list[str]()
+
+    def reading(*about: Any) -> Any:
+        found = read(*about)
+        rows.extend(each["request_id"] for each in found if "request_id" in each)
+        return found
+
+    monkeypatch.setattr(made.engine, "read", reading)
+    monkeypatch.setattr(made.engine, "outputs", None)  # nobody loads all of a run
+    made.decide(second["request_id"], "approved", by="ann")
+    assert made.resume(second["run_id"])["status"] == "succeeded"
+    assert made.resume(third["run_id"])["status"] == "awaiting_approval"
+    assert set(rows) == {second["request_id"], third["request_id"]}
+    assert first["request_id"] not in rows
+
+
 def test_a_provider_that_was_slow_is_asked_about_the_same_request(executor: Make) -> None:
     provider, model = Provider("pending", "approved"), Scripted(CHANGE)
     made = executor(model, approval_provider=provider)

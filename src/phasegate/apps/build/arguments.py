@@ -19,11 +19,15 @@ def directory(given: Path | str) -> Path:
         raise InputError("repo_root does not exist", hint="give the folder of the repository") from None
     if not path.is_dir():
         raise InputError("repo_root is not a folder", hint="give the folder of the repository")
+    if str(path).encode("utf-8", "replace").decode() != str(path):
+        raise InputError("repo_root has a name that is no text", hint="rename the folder")
     return path
 
 
-def absolute(given: Path | str, root: Path) -> Path:
-    """A path that is meant from the repository when it is relative."""
+def absolute(given: object, root: Path) -> Path:
+    """A path that is meant from the repository when it is relative. Raises ``InputError`` for what is none."""
+    if not isinstance(given, str | Path) or not str(given) or str(given).startswith((":memory:", "sqlite:")):
+        raise InputError(f"{given!r} is no path of a file", hint="give a path such as history/build.db")
     path = Path(given)
     return path if path.is_absolute() else root / path
 

@@ -21,9 +21,6 @@ from phasegate.apps.build.stages.validating import replanned
 from phasegate.apps.build.workshop import Workshop
 from phasegate.errors import AlreadyDecided
 
-#: Characters of a difference that a request shows.
-SHOWN = 20_000
-
 
 class Approvals:
     """The approvals of one repository's runs."""
@@ -55,7 +52,7 @@ class Approvals:
         self._engine.decide(row["run_id"], gate, outcome, by=by, seen=shown, comment=comment)
 
     def _waiting_row(self, request_id: str) -> Mapping[str, Any]:
-        row = next((each for each in self._engine.read(q.APPROVALS) if each["request_id"] == request_id), None)
+        row = next(iter(self._engine.read(q.APPROVAL, {"request": request_id})), None)
         if row is None:
             raise ApprovalError("E_APPROVAL_UNKNOWN", f"there is no request {request_id!r}")
         if row["status"] != "pending":
@@ -70,20 +67,18 @@ class Approvals:
 
     def pending(self, run_id: str) -> tuple[Mapping[str, Any], ApprovalRequest] | None:
         """The row and the request of what waits in a run."""
-        for row in self._engine.read(q.APPROVALS):
-            if row["run_id"] == run_id and row["status"] == "pending":
-                return row, self._request(row)
-        return None
+        row = next(iter(self._engine.read(q.WAITING_OF_RUN, {"run": run_id})), None)
+        return None if row is None else (row, self._request(row))
 
     def validated(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """What was validated, and is to be approved."""
-        found: Mapping[str, Any] = self._engine.outputs(row["run_id"])[stage(row["phase_index"], "validate")]
+        found: Mapping[str, Any] = self._engine.output(row["run_id"], stage(row["phase_index"], "validate"))
         return found
 
     def _request(self, row: Mapping[str, Any]) -> ApprovalRequest:
         return ApprovalRequest(
             row["request_id"], row["run_id"], row["phase_id"], row["attempt_index"], row["change_sha256"], row["risk_score"],
-            tuple(load(row["reasons_json"])), self.validated(row)["diff"][:SHOWN], row["requested_at"], row["expires_at"],
+            tuple(load(row["reasons_json"])), self.validated(row)["shown"], row["requested_at"], row["expires_at"],
         )  # fmt: skip
 
     def _by_policy(self, row: Mapping[str, Any]) -> Decision | None:

@@ -22,7 +22,7 @@ from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plain import plain
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.results import orchestration_result, phase_result
-from phasegate.apps.build.runs import Runs, database_errors, history_error, restored
+from phasegate.apps.build.runs import Runs, database_errors, history_error, restored, subject_of
 from phasegate.apps.build.shop import EventSink
 from phasegate.apps.build.stages.common import dump
 from phasegate.apps.build.validation.structure import check_changes
@@ -69,14 +69,15 @@ class PhaseExecutor:
         database = arguments.absolute(db_path, root.path)
         self.policy = policy or Policy()
         self._new_id = id_factory or (lambda: uuid.uuid4().hex)
+        client = as_client(llm_client)
         with database_errors(database):
             database.parent.mkdir(parents=True, exist_ok=True)
             self._workshops = Workshops()
             self.engine: Engine = open_engine(database, Registry(deps=self._workshops), clock=clock)
         self._workshops.engine = self.engine
         self.shop = Workshop(
-            root=root, client=as_client(llm_client), policy=self.policy, database=database,
-            state_dir=arguments.absolute(state_dir or f"{database}.state", root.path),
+            root=root, client=client, policy=self.policy, database=database,
+            state_dir=arguments.absolute(state_dir or f"{database}.state/{subject_of(root.path).id}", root.path),
             max_tokens=max_tokens, model=model, prices=prices, phase_token_cap=phase_token_cap,
             run_token_cap=run_token_cap, timeout_s=timeout_s, approval_provider=approval_provider, checks=tuple(checks),
             rules=tuple(rules), sleep=arguments.awaitable(sleep), tiers=tuple(tiers), event_sink=event_sink, clock=clock,
@@ -137,31 +138,33 @@ class PhaseExecutor:
     ) -> dict[str, Any]:  # fmt: skip
         """Execute phases one after another; the result is that of ``PhaseOrchestrator.run_phases``.
 
-        ``continues`` is an earlier run: one that has not ended is gone on with when it has the same phases, and cancelled
-        otherwise; what has succeeded in it with the same specification is kept. Raises ``LockError``, ``HistoryError`` and
-        ``InputError``.
-        """
+        ``continues`` is an earlier run: one that has not ended is gone on with when it was asked for in the same words, and
+        cancelled otherwise; what has succeeded in it with the same specification is kept. Raises ``LockError``,
+        ``HistoryError`` and ``InputError``."""
         if len(phases) > MOST_PHASES:
             raise InputError(f"a plan has at most {MOST_PHASES} phases, not {len(phases)}")
         if not phases:
             return orchestration_result([], run_id="", total=0, duration=0.0, health=[], status="succeeded")
-        plan = [plain(each) for each in phases]
+        given = {
+            "plan": [plain(each) for each in phases], "repo_root": str(self.shop.root.path),
+            "stop_on_failure": stop_on_failure, "max_retries": max_retries, "health_checks": health_checks,
+            "context_files": None if context_files is None else [plain(each) for each in context_files],
+            "protected": None if protected_paths is None else [plain(each) for each in protected_paths],
+        }  # fmt: skip
         with self.shop.lock:
             earlier = self._runs.get(continues) if continues is not None else None
             if earlier is not None and not earlier.finished:
-                if dump(earlier.input["plan"]) == dump(plan):
+                if dump({name: earlier.input[name] for name in given}) == dump(given):
                     return self._runs.go_on(earlier.id)
                 self.engine.cancel(earlier.id, reason="another plan takes its place")
             with database_errors(self.shop.database):
                 self._workshops.recover(self.shop)
-            given = {
-                "plan": plan, "repo_root": str(self.shop.root.path), "stop_on_failure": stop_on_failure,
-                "max_retries": max_retries, "health_checks": health_checks, "policy": asdict(self.policy),
-                "context_files": None if context_files is None else [plain(each) for each in context_files],
-                "protected": None if protected_paths is None else [plain(each) for each in protected_paths],
-                "continues": continues, "about": None if about is None else dict(about),
-            }  # fmt: skip
-            return self._runs.go_on(self._runs.start(given, self._new_id()))
+            remembered = {
+                "policy": asdict(self.policy),
+                "continues": continues,
+                "about": None if about is None else dict(about),
+            }
+            return self._runs.go_on(self._runs.start(given | remembered, self._new_id()))
 
     def resume(self, run_id: str) -> dict[str, Any]:
         """Go on with a run that was interrupted, or whose approval has been given; the result is that of ``run_plan``."""

@@ -1,11 +1,11 @@
-"""The flow of a plan: for every phase of it the same eleven stages, one phase after another.
+"""The flow of a plan: for every phase of it the same twelve stages, one phase after another.
 
 ::
 
     baseline -> 1.check -> 1.context -> 1.ask -> 1.parse -> 1.validate -> 1.approval -> 1.apply -> 1.health
                               ^           ^----------'                                               |
                               |                                                          1.accept | 1.restore
-                              '---------------- again ------------------------------------ 1.verdict -> 2.check ...
+                              '---------------- again ------------------------------------ 1.verdict -> 1.commit -> 2.check ...
 
 A stage never fails as the engine understands it: what went wrong is the outcome ``unfit``, the stages up to the verdict are
 skipped then, and the verdict says what becomes of the phase. ``again`` goes back to the context with what is to be told to the
@@ -62,16 +62,16 @@ def flow_of(count: int, stages: Stages, *, foreign: bool = False, approval_timeo
     """The flow of a plan of ``count`` phases. ``approval_timeout`` is how many seconds a risky change waits before it counts as
     rejected."""
     phases = [Phase(BASELINE, stages[BASELINE](0), title="Health before the first phase")]
-    before = BASELINE
+    before: tuple[str, ...] = (BASELINE,)
     for number in range(1, count + 1):
         phases += _foreign(number, before, stages) if foreign else _own(number, before, stages, approval_timeout)
-        before = stage(number, "verdict")
+        before = (stage(number, "verdict"),) if foreign else (stage(number, "verdict"), stage(number, "commit"))
     name = f"{NAME}-foreign" if foreign else NAME
     return Flow(name, version_of(count, approval_timeout), tuple(phases))
 
 
-def _own(number: int, before: str, stages: Stages, approval_timeout: float | None) -> list[Phase]:
-    at = {name: stage(number, name) for name in OWN}
+def _own(number: int, before: tuple[str, ...], stages: Stages, approval_timeout: float | None) -> list[Phase]:
+    at = {name: stage(number, name) for name in (*OWN, "commit")}
 
     def phase(
         name: str, title: str, needs: tuple[str, ...] = (), when: Mapping[str, Any] | None = None, **more: Any
@@ -87,7 +87,7 @@ def _own(number: int, before: str, stages: Stages, approval_timeout: float | Non
     )  # fmt: skip
     again = {"redo": {MORE: at["ask"]}, "rounds": UNBOUNDED}
     return [
-        phase("check", "Check the specification", (before,)),
+        phase("check", "Check the specification", before),
         phase("context", "Select what the model is shown", when={"check": DONE}),
         phase("ask", "Ask the model", ("check",), {"context": DONE}),
         phase("parse", "Read the answer", ("check", "context"), {"ask": DONE}, **again),
@@ -106,15 +106,16 @@ def _own(number: int, before: str, stages: Stages, approval_timeout: float | Non
         phase(
             "verdict", "Decide what follows", OWN[:-1], redo={AGAIN: at["context"]}, rounds=UNBOUNDED,
         ),
+        phase("commit", "Commit to git, where the policy wants that", ("check", "validate"), {"verdict": DONE}),
     ]  # fmt: skip
 
 
-def _foreign(number: int, before: str, stages: Stages) -> list[Phase]:
+def _foreign(number: int, before: tuple[str, ...], stages: Stages) -> list[Phase]:
     at = {name: stage(number, name) for name in FOREIGN}
     run = {name: stages[name](number) for name in FOREIGN}
     check, work, health = at["check"], at["work"], at["health"]
     return [
-        Phase(check, run["check"], needs=(before,), title="Check the phase"),
+        Phase(check, run["check"], needs=before, title="Check the phase"),
         Phase(work, run["work"], needs=(check,), when={check: DONE}, title="Execute the phase"),
         Phase(health, run["health"], needs=(check, work), when={work: DONE}, title="Check the health"),
         Phase(

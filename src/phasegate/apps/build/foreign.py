@@ -5,30 +5,36 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from phasegate import Registry, Subject
+from phasegate import Engine, Registry, RunStatus, Subject
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.errors import PhaseExecutorError, told
 from phasegate.apps.build.flow import flow_of
 from phasegate.apps.build.health import commands
 from phasegate.apps.build.health.baseline import Baseline
-from phasegate.apps.build.health.checking import check_health, take_baseline
+from phasegate.apps.build.health.checking import check_health
 from phasegate.apps.build.health.commands import CommandResult
 from phasegate.apps.build.health.context import HealthContext
+from phasegate.apps.build.health.testing import report_of
+from phasegate.apps.build.health.testreports import Report
 from phasegate.apps.build.opening import open_engine
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plain import plain
 from phasegate.apps.build.policy import Policy
-from phasegate.apps.build.results import orchestration_result
-from phasegate.apps.build.schema import Command, PhaseSpec
+from phasegate.apps.build.results import orchestration_result, phase_result
+from phasegate.apps.build.schema import Command
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.stages import FOREIGN_STAGES
 from phasegate.apps.build.stages.common import load
-from phasegate.apps.build.stages.foreign import ForeignShop
+from phasegate.apps.build.stages.foreign import Calls, ForeignShop
 from phasegate.apps.build.workshop import Workshops
+from phasegate.errors import PhasegateError
 
 
 class ForeignPlan:
@@ -60,9 +66,8 @@ class ForeignPlan:
                 workshops.engine = engine
                 flow = flow_of(len(phases), FOREIGN_STAGES, foreign=True)
                 run = engine.start(flow, Subject("plan", where), input=given)
-                engine.drain()
-                rows = engine.read(q.PHASES, {"run": run.id})
-                results = [load(row["result_json"]) for row in rows if row["result_json"]]
+                _work(engine, run.id, shop.calls)
+                results = _results(engine, run.id)
                 status = engine.read(q.RUN, {"run": run.id})[0]["status"]
             finally:
                 engine.close()
@@ -70,6 +75,39 @@ class ForeignPlan:
         return orchestration_result(
             results, run_id=run.id, total=len(phases), duration=shop.seconds() - began, health=health, status=status
         )
+
+
+def _work(engine: Engine, run_id: str, calls: Calls) -> None:
+    """Have the engine work in a thread of its own, and make its calls of the executor in this one. Raises what interrupts
+    them, when the engine has stopped."""
+    pool = ThreadPoolExecutor(1, "phasegate-foreign")
+    try:
+        drained = pool.submit(engine.drain)
+        drained.add_done_callback(lambda _: calls.end())
+        calls.serve()
+        drained.result()
+    except BaseException:
+        calls.close()
+        with suppress(PhasegateError):
+            engine.cancel(run_id, reason="interrupted")
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _results(engine: Engine, run_id: str) -> list[dict[str, Any]]:
+    """The results of the phases. One that was begun has one also when something kept its verdict from being recorded."""
+    run, rows = engine.get(run_id), engine.read(q.PHASES, {"run": run_id})
+    results = [load(row["result_json"]) for row in rows]
+    named = [row["phase_id"] for row in rows]
+    if run.status is not RunStatus.SUCCEEDED and all(results) and len(results) < len(run.input["plan"]):
+        results.append(None)  # it was not even checked
+        named.append(f"phase-{len(results)}")
+    error = PhaseExecutorError("E_INTERNAL", run.reason or "the phase was not finished")
+    return [
+        each or phase_result(phase_id=name, error_details=told([error]))
+        for each, name in zip(results, named, strict=True)
+    ]
 
 
 class ForeignChecks:
@@ -81,24 +119,35 @@ class ForeignChecks:
 
     def baseline(self, plan: Sequence[Any]) -> dict[str, Any]:
         """What the test commands of the plan say before anything is done."""
-        reports = [take_baseline(self._context(self._spec(raw, index))) for index, raw in enumerate(plan)]
-        return Baseline({name: report for each in reports for name, report in each.reports.items()}).told()
+        reports: dict[str, Report] = {}
+        for raw in plan:
+            context = self._context(raw)
+            for command in context.all_commands:
+                if command.name not in reports:
+                    reports[command.name] = report_of(command, context)
+        return Baseline(reports).told()
 
     def check(
         self, raw: Any, number: int, attempt: int, tests: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The health after a phase, and what the tests say now."""
-        context = replace(
-            self._context(self._spec(raw, number - 1)), baseline=Baseline.from_told(tests) if tests else None
-        )
+        before = Baseline.from_told(tests)
+        context = replace(self._context(raw), baseline=before if tests else None)
         found = check_health(context, phase_index=number, attempt=attempt, only=("workspace", "vcs_state", "tests"))
-        return found.told(), Baseline().advanced(found.reports).told()
+        return found.told(), before.advanced(found.reports).told()
 
-    def _spec(self, raw: Any, index: int) -> PhaseSpec:
-        spec, _, _ = read_spec(raw, index=index, protection=self._protection)
-        return spec or PhaseSpec(f"phase-{index + 1}", "a phase", "A phase whose executor knows what it means")
+    def _context(self, raw: Any) -> HealthContext:
+        """For the checks only the test command of a phase counts: the rest of it is the executor's matter."""
+        given = raw if isinstance(raw, Mapping) else {}
+        command, scope = given.get("test_cmd"), given.get("scope")
+        if command is None and isinstance(scope, Mapping):
+            command = scope.get("test_cmd")
+        named = {"description": "A phase whose executor knows what it means", "test_cmd": command}
+        spec, _, _ = read_spec(named, protection=self._protection)
+        if spec is None:  # the command is none
+            spec, _, _ = read_spec({**named, "test_cmd": None}, protection=self._protection)
+        assert spec is not None, "there is nothing in it that could be wrong"
 
-    def _context(self, spec: PhaseSpec) -> HealthContext:
         def run(command: Command) -> CommandResult:
             return commands.run(command, self._root.path, self._policy)
 
@@ -107,7 +156,10 @@ class ForeignChecks:
 
 def checks_of(executor: Any, policy: Policy) -> ForeignChecks | None:
     """The checks of what an executor works on, when it says where that is, in an attribute ``repo_root``."""
-    root = getattr(executor, "repo_root", None)
-    if not isinstance(root, str | Path) or not Path(root).is_dir():
+    try:
+        root = getattr(executor, "repo_root", None)
+        if isinstance(root, str | Path) and str(root) and Path(root).is_dir():
+            return ForeignChecks(Path(root), policy)
+    except Exception:  # whatever an attribute of somebody else's raises when it is read
         return None
-    return ForeignChecks(Path(root).resolve(), policy)
+    return None

@@ -12,8 +12,8 @@ AttemptStatus = Literal["COMPLETE", "FAILED", "BLOCKED", "TOKEN_ESCALATION"]
 
 #: Errors that are not of one phase: whoever goes on meets them again, or makes them worse.
 STOP_THE_RUN = frozenset(
-    {"E_LLM_AUTH", "E_LLM_CREDIT_EXHAUSTED", "E_DISK_FULL", "E_HISTORY", "E_ROLLBACK_CONFLICT", "E_ROLLBACK", "E_LOCKED",
-     "E_BUDGET_RUN", "E_RUN_TIMEOUT"}
+    {"E_HEALTH_WORKSPACE", "E_HEALTH_HISTORY_DB", "E_LLM_AUTH", "E_LLM_CREDIT_EXHAUSTED", "E_DISK_FULL", "E_HISTORY",
+     "E_ROLLBACK_CONFLICT", "E_ROLLBACK", "E_LOCKED", "E_BUDGET_RUN", "E_RUN_TIMEOUT"}
 )  # fmt: skip
 
 #: The context that is tried next when neither all of it nor half was short enough for a provider.

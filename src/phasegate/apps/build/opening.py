@@ -35,12 +35,13 @@ def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datet
     return engine
 
 
-def history_problem(engine: Engine, database: Path) -> str | None:
-    """What is wrong with the database, if anything is."""
+def history_problem(engine: Engine, database: Path, *, whole: bool = True) -> str | None:
+    """What is wrong with the database, if anything is. With ``whole`` all of it is read, which takes the longer the more history
+    there is; otherwise only what the tables are."""
     if not database.is_file():
         return "the database is not there"
     try:
-        said = str(next(iter(engine.read("PRAGMA quick_check(1)")[0].values())))
+        said = str(next(iter(engine.read("PRAGMA quick_check(1)")[0].values()))) if whole else "ok"
         found = {row["key"]: row["value"] for row in engine.read(q.META)}
     except StoreError as error:
         return f"the database cannot be read: {error}"

@@ -29,7 +29,7 @@ class PhaseOrchestrator:
         given: object = max_retries
         if not isinstance(given, int) or isinstance(given, bool) or given < 0:
             raise InputError(f"max_retries is {max_retries!r}; it must be a whole number from 0 upwards")
-        self.executor, self.max_retries, self.enable_health_checks = executor, max_retries, enable_health_checks
+        self.executor, self.max_retries, self.enable_health_checks = executor, max_retries, bool(enable_health_checks)
 
     def run_phases(
         self, phases: Sequence[Any], stop_on_failure: bool = True, *, run_id: str | None = None

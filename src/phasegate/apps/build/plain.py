@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
     try:
         return _plain(value, 0)
     except Exception as error:  # whatever the caller's objects raise when they are read
-        return f"({type(value).__name__} that cannot be read: {type(error).__name__})"
+        return _text(f"({type(value).__name__} that cannot be read: {type(error).__name__})")
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -48,7 +48,7 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, set | frozenset):
         return sorted((_plain(each, depth + 1) for each in value), key=str)
     # No field is a mapping that has this key.
-    return {"not JSON": {"type": type(value).__name__}}
+    return {"not JSON": {"type": _text(type(value).__name__)}}
 
 
 def _text(value: str) -> str:

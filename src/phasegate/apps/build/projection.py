@@ -75,6 +75,11 @@ class _Projection:
         )
         for statement in (q.OPEN_ATTEMPTS_STAND, q.OPEN_PHASES_STAND):
             self._do(statement, its_run=self.run.id, new_status=status)
+        if status == "running":  # what a person was asked about is still asked
+            for row in self.connection.execute(q.WAITING_IN, {"run": self.run.id}):
+                self._set(q.PHASE_STANDS, row.phase_fk, status="awaiting_approval")
+                self._set(q.ATTEMPT_STANDS, row.attempt_fk, status="awaiting_approval")
+                self._set(q.RUN_STANDS, self.run.id, status="awaiting_approval")
 
     def _end(self, status: str) -> None:
         results = [result for result in map(self._status_of, range(1, len(self.run.input["plan"]) + 1)) if result]

@@ -82,7 +82,7 @@ class Runs:
         self._shop.working = run_id
         if run.status is RunStatus.PAUSED:
             self._engine.resume(run_id)
-        elif not run.finished:
+        if not run.finished:
             self._own(run_id)
             with suppress(NotAllowed):  # nothing of it was put off
                 self._engine.retry(run_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
+from itertools import chain, count
 from typing import Any
 
 from phasegate.apps.build.deliverables import clean
@@ -137,7 +138,8 @@ class _Reader:
         if isinstance(given, int) and not isinstance(given, bool):
             given = str(given)
         if given is None:
-            return f"{index + 1}-{_slug(description)}"
+            made = f"{index + 1}-{_slug(description)}"
+            return next(each for each in chain([made], (f"{made}-{n}" for n in count(2))) if each not in taken)
         text = given.strip() if isinstance(given, str) else ""
         if not text or not text.isprintable() or len(text) > _LONGEST_ID:
             self._fields.wrong("phase_id", f"one line of at most {_LONGEST_ID} characters", given)

@@ -61,7 +61,7 @@ ATTEMPT_ENDS = _set(
 OPEN_ATTEMPTS_STAND = (
     sa.update(attempts)
     .where(
-        attempts.c.status.in_(("running", "awaiting_approval")),
+        attempts.c.status.in_(("running", "awaiting_approval", "interrupted")),
         attempts.c.phase_fk.in_(sa.select(phases.c.id).where(phases.c.run_id == _text("its_run"))),
     )
     .values(status=_text("new_status"))
@@ -98,6 +98,13 @@ APPROVAL_ANSWERED = (
         decided_by=_text("new_decided_by"),
         comment=_text("new_comment"),
     )
+)
+#: The phase and the attempt of which a run's pending approvals are.
+WAITING_IN = (
+    sa.select(approvals.c.attempt_fk, attempts.c.phase_fk)
+    .join(attempts, attempts.c.attempt_id == approvals.c.attempt_fk)
+    .join(phases, phases.c.id == attempts.c.phase_fk)
+    .where(phases.c.run_id == _text("run"), approvals.c.status == "pending")
 )
 #: What waits in a run that has ended.
 APPROVALS_END = (
@@ -190,5 +197,8 @@ APPROVALS = (
     .join(phases, phases.c.id == attempts.c.phase_fk)
     .order_by(approvals.c.requested_at)
 )
+APPROVAL = APPROVALS.where(approvals.c.request_id == _text("request"))
+WAITING = APPROVALS.where(approvals.c.status == "pending")
+WAITING_OF_RUN = WAITING.where(phases.c.run_id == _text("run"))
 META = sa.select(meta)
 EVENTS = sa.select(events).where(events.c.run_fk == _text("run")).order_by(events.c.id)

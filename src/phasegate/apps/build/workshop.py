@@ -58,7 +58,7 @@ class Workshop(Shop):
 
     def __post_init__(self) -> None:
         self.applier = Applier(self.root, self.state_dir)
-        self.lock = RepositoryLock(self.state_dir, stale_after=self.policy.lock_stale_after)
+        self.lock = RepositoryLock(self.state_dir, stale_after=self.policy.lock_stale_after, root=self.root.path)
 
     def protection(self, entries: Sequence[str] | None) -> Protection:
         """What nobody may change. Raises ``SpecError`` for entries that are no paths."""
@@ -126,7 +126,7 @@ class Workshops:
 
     def validated(self, run_id: str, number: int) -> Mapping[str, Any]:
         """What was validated for the n-th phase of a run last."""
-        found: Mapping[str, Any] = self.engine.outputs(run_id)[stage(number, "validate")]
+        found: Mapping[str, Any] = self.engine.output(run_id, stage(number, "validate"))
         return found
 
     def recover(self, shop: Workshop) -> list[Recovered]:

@@ -58,16 +58,17 @@ class RepositoryLock:
     """The right to work on a repository, as a context manager that may be entered again after it was left.
 
     ``stale_after`` is how many seconds a holder may be without a sign of life before another process takes its lock;
-    ``clock`` gives aware times. A thread gives the signs while the lock is held; ``beating=False`` leaves them to ``beat``.
-    """
+    ``root`` is the repository, whose folder is locked, too. ``clock`` gives aware times. A thread gives the signs while the
+    lock is held; ``beating=False`` leaves them to ``beat``."""
 
     def __init__(
         self, state_dir: Path, *, stale_after: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        beating: bool = True,
+        beating: bool = True, root: Path | None = None,
     ) -> None:  # fmt: skip
         self._directory, self._path = Path(state_dir), Path(state_dir) / NAME
         self._stale_after, self._clock, self._beating = timedelta(seconds=stale_after), clock, beating
         self._fd: int | None = None
+        self._root, self._root_fd = root, -1
         self._started = clock()
         self._left, self._writing = Event(), Lock()
         self._thread: Thread | None = None
@@ -91,10 +92,28 @@ class RepositoryLock:
             raise LockError(
                 "E_LOCKED", f"the lock file cannot be used ({error.strerror}); choose another state_dir"
             ) from None
+        try:
+            self._take_root()
+        except BaseException:
+            self.release()
+            raise
         self._left.clear()
         if self._beating:
             self._thread = Thread(target=self._beat_on, name="phasegate-build-lock", daemon=True)
             self._thread.start()
+
+    def _take_root(self) -> None:
+        """Keep out whoever works on the same repository with another state directory, on the same machine."""
+        if self._root is None or sys.platform == "win32":
+            return
+        try:
+            self._root_fd = os.open(self._root, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            if not _hold(self._root_fd):
+                raise LockError(
+                    "E_LOCKED", "another process works on it, with another history; wait until it has ended"
+                )
+        except OSError as error:
+            raise LockError("E_LOCKED", f"the repository cannot be locked: {error.strerror}") from None
 
     def beat(self) -> None:
         """Give a sign of life. Raises ``LockError`` when the lock is not held any more, which must be asked before anything is
@@ -113,6 +132,9 @@ class RepositoryLock:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._root_fd != -1:
+            os.close(self._root_fd)
+            self._root_fd = -1
         fd, self._fd = self._fd, None
         if fd is not None:
             with suppress(OSError):  # what stands in the file matters only to other machines, and only for a while
@@ -173,9 +195,10 @@ class RepositoryLock:
             os.write(fd, data.encode())
 
     def _beat_on(self) -> None:
-        with suppress(LockError, OSError):  # whoever is about to write asks by itself
+        with suppress(LockError):  # whoever is about to write asks by itself
             while not self._left.wait(self._stale_after.total_seconds() / _BEATS):
-                self.beat()
+                with suppress(OSError):  # a disk may have a bad moment
+                    self.beat()
 
 
 def _hold(fd: int, *, wait: bool = False) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -76,12 +78,26 @@ def executor_of(
     """The executor that a run remembers. Raises ``InputError`` when its repository is not there any more."""
     if not Path(root).is_dir():
         raise InputError(f"the repository {root} is not there any more", hint="put it back where it was")
-    with PhaseExecutor(
+    with _interruptible(), PhaseExecutor(
         client or client_of(told), root, database, told["max_tokens"], policy=policy_of(told["policy"]),
         phase_token_cap=told["phase_token_cap"], run_token_cap=told["run_token_cap"], rules=told["rules"],
         tiers=told["tiers"], approval_provider=provider, prices=Prices.load(told["prices"]) if told["prices"] else None,
     ) as executor:  # fmt: skip
         yield executor
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have this process ended politely, or its terminal closed, as if somebody had typed Ctrl-C: everything is put back then."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
+            before[name] = signal.signal(getattr(signal, name), signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def find_run(engine: Engine, given: str | None) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ def _decide(session: Session, request: str | None, outcome: str, by: str, commen
 
 def _waiting(engine: Engine, request: str | None) -> Mapping[str, Any]:
     """What waits, and is meant. Raises ``InputError`` when that is nothing, or could be several."""
-    waiting = [each for each in engine.read(q.APPROVALS) if each["status"] == "pending"]
+    waiting = engine.read(q.WAITING)
     found = [each for each in waiting if request in (None, each["request_id"], each["run_id"])]
     listed = f"waiting: {', '.join(each['request_id'] for each in waiting) or 'none'}"
     if not found:

@@ -48,16 +48,14 @@ def show(session: Session, run: RunId = None) -> None:
 
 def _everything(engine: Engine, row: Row) -> dict[str, Any]:
     where = {"run": row["run_id"]}
-    waiting = [
-        each for each in engine.read(q.APPROVALS) if each["run_id"] == row["run_id"] and each["status"] == "pending"
-    ]
     return {
         "run": _loaded(row), "phases": [_loaded(each) for each in engine.read(q.PHASES, where)],
         "attempts": [_loaded(each) for each in engine.read(q.ATTEMPTS, where)],
         "changes": [_loaded(each) for each in engine.read(q.CHANGES, where)],
         "calls": [_loaded(each) for each in engine.read(q.COSTS, where)],
         "health_checks": [_loaded(each) for each in engine.read(q.CHECKS, where)],
-        "cost": engine.read(q.COST, where)[0]["cost"], "waiting": [_loaded(each) for each in waiting],
+        "cost": engine.read(q.COST, where)[0]["cost"],
+        "waiting": [_loaded(each) for each in engine.read(q.WAITING_OF_RUN, where)],
     }  # fmt: skip
 
 
@@ -124,7 +122,7 @@ def diff(
         phases = [p for p in engine.read(q.PHASES, {"run": row["run_id"]}) if phase in (None, p["phase_id"])]
         if phase is not None and not phases:
             raise InputError(f"run {row['run_id']} has no phase {phase!r}", hint=typed(session, "show", row["run_id"]))
-        outputs = engine.outputs(row["run_id"])
+        outputs = _validated(engine, row["run_id"], [stage(each["phase_index"], "validate") for each in phases])
     found: dict[str, Any] = {}
     for each in phases:
         validated = outputs.get(stage(each["phase_index"], "validate")) or {}
@@ -140,6 +138,11 @@ def diff(
         for name, each in found.items():
             lines += [f"{name} ({each['status']}), change {each['sha256'][:12]}", *each["diff"].splitlines()]
         talking.page(lines)
+
+
+def _validated(engine: Engine, run_id: str, stages: Sequence[str]) -> Mapping[str, Any]:
+    """What stages gave; each may be looked up by itself only where they are few, for that reads how all of the run stands."""
+    return {stages[0]: engine.output(run_id, stages[0])} if len(stages) == 1 else engine.outputs(run_id)
 
 
 def history(session: Session, run: RunId = None) -> None:

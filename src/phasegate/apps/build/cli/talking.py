@@ -21,7 +21,7 @@ from phasegate.cli.session import Session
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _OUTCOMES = {"approve": "approved", "reject": "rejected"}
-#: Lines of a difference that are shown while a run works; ``build diff`` shows all of it.
+#: Lines of a difference that are shown while a run works; ``build diff`` shows all that is kept of it.
 _MOST_LINES = 60
 
 

@@ -90,6 +90,8 @@ def compare(before: Report | None, after: Report) -> Delta:
     if after.runner == "unknown":
         # Where tests were named before, and none are now, the runner itself does not work any more.
         was_well = before is None or before.green or before.runner != "unknown"
+        if after.green and before is not None and before.collected:
+            return Delta(lost=True)  # a runner that says nothing any more has not run the tests
         return Delta(broke=f"it ended with exit code {after.exit}") if was_well and not after.green else Delta()
     return _compare_tests(before, after)
 

@@ -48,7 +48,7 @@ class Health:
     @property
     def warnings(self) -> list[str]:
         """What else is worth saying: checks that warn, or that fail without being critical."""
-        doubtful = (each for each in self.checks if not each.harmful and each.status in ("warn", "fail"))
+        doubtful = (each for each in self.checks if not each.harmful and _is_telling(each))
         return [f"{each.name}: {each.message}" for each in doubtful]
 
 
@@ -70,6 +70,11 @@ def check_health(
         context.spec.phase_id, passed(made), tuple(made), phase_index, attempt, tuple(regressions),
         context.baseline.id if context.baseline else None, clock() - begun, dict(context.reports),
     )  # fmt: skip
+
+
+def _is_telling(check: CheckResult) -> bool:
+    """Whether a check is worth a warning: also tests that are wanted, and could not be run."""
+    return check.status in ("warn", "fail") or (check.status == "skip" and bool(check.details.get("commands")))
 
 
 def passed(checks: Iterable[CheckResult]) -> bool:

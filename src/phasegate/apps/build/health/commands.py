@@ -23,7 +23,7 @@ from pathlib import Path
 
 from phasegate.apps.build.errors import SpecError, one_line
 from phasegate.apps.build.policy import Policy
-from phasegate.apps.build.schema import Command
+from phasegate.apps.build.schema import Command, digest
 from phasegate.llm import redact
 
 #: What of the environment a command gets, as names and beginnings of names.
@@ -33,6 +33,8 @@ _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH|COOKIE|SESSION
 #: What means something to a shell. It is refused in a string, since nobody interprets it here.
 _FOR_A_SHELL = frozenset("|&;<>()$`\\\n\r{}[]*?~!#\0")
 _CHUNK = 65_536
+#: Characters of a command's name.
+_NAME = 80
 _TICK = 0.05
 _PATIENCE = 1.0
 
@@ -54,6 +56,13 @@ class CommandResult:
     def ok(self) -> bool:
         """Whether it ran to its end and was content."""
         return self.exit == 0
+
+
+def named(argv: Sequence[str], timeout: float) -> Command:
+    """A test command under a name by which it is told from all others, and that fits on a line."""
+    words = " ".join(argv)
+    name = words if len(words) <= _NAME else f"{words[: _NAME - 10]} {digest(list(argv))[:8]}"
+    return Command(tuple(argv), timeout, name)
 
 
 def parse_command(given: object, *, timeout: float = 300.0, name: str = "tests") -> Command:
@@ -139,6 +148,13 @@ def reduced_environment(given: Mapping[str, str], scratch: str) -> dict[str, str
         "GIT_TERMINAL_PROMPT": "0",
         "NO_COLOR": "1",
     }
+
+
+def is_installed(name: str) -> bool:
+    """Whether a program can be found; of one in the repository nobody knows before the phase is done."""
+    return (
+        "/" in name or _program(name, Path(), reduced_environment(os.environ, "").get("PATH", os.defpath)) is not None
+    )
 
 
 def _program(name: str, cwd: Path, path: str) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from phasegate.apps.build.health.baseline import Baseline
+from phasegate.apps.build.health.commands import named
 from phasegate.apps.build.health.manifest import Manifest, RunCommand
 from phasegate.apps.build.health.testreports import Report
 from phasegate.apps.build.paths.protection import Protection
@@ -73,7 +74,7 @@ class HealthContext:
     def all_commands(self) -> tuple[Command, ...]:
         """The commands of every phase, and the phase's own; each once."""
         argv = self.spec.test_cmd
-        own = Command(argv, self.policy.test_timeout, " ".join(argv)[:80]) if argv else None
+        own = named(argv, self.policy.test_timeout) if argv else None
         return self.commands if own is None or any(c.argv == own.argv for c in self.commands) else (*self.commands, own)
 
 

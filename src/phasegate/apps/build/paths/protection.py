@@ -34,6 +34,8 @@ class Protection:
         own = list(_readable(floor))
         self._folds = folds
         self._own = {self._key(each) for each in own}
+        #: Those that people and models are told of: not the executor's own files, which differ from place to place.
+        self.told: tuple[str, ...] = tuple(dict.fromkeys([*given, GIT]))
         #: All entries in force in their one spelling, each once: those given, then those that always hold.
         self.entries: tuple[str, ...] = tuple(dict.fromkeys([*given, *own, GIT]))
         self._globs = [(self._key(each), each) for each in self.entries if is_glob(each)]

@@ -114,7 +114,7 @@ def _permissions(told: Told) -> list[str]:
         lines = ["You may change any file; there is no restriction except the protected paths."]
     else:
         lines = ["You may change only these, and what is below the directories among them:", *_paths(spec.scope)]
-    lines += ["Protected, never to be created, changed or deleted:", *_paths(told.protection.entries)]
+    lines += ["Protected, never to be created, changed or deleted:", *_paths(told.protection.told)]
     if spec.read_only:
         lines += ["To be read only:", *_paths(spec.read_only)]
     if not spec.allow_delete:

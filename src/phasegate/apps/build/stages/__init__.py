@@ -9,6 +9,7 @@ from phasegate.apps.build.flow import BASELINE
 from phasegate.apps.build.stages.applying import Accept, Apply, CheckHealth, Restore, TakeBaseline
 from phasegate.apps.build.stages.asking import Ask, SelectContext
 from phasegate.apps.build.stages.checking import Check, CheckForeign
+from phasegate.apps.build.stages.committing import Commit
 from phasegate.apps.build.stages.foreign import ForeignBaseline, ForeignHealth, ForeignVerdict, Work
 from phasegate.apps.build.stages.parsing import Parse
 from phasegate.apps.build.stages.validating import Validate
@@ -18,6 +19,7 @@ from phasegate.apps.build.stages.verdict import Verdict
 STAGES: Mapping[str, Callable[[int], Any]] = {
     BASELINE: TakeBaseline, "check": Check, "context": SelectContext, "ask": Ask, "parse": Parse, "validate": Validate,
     "apply": Apply, "health": CheckHealth, "accept": Accept, "restore": Restore, "verdict": Verdict,
+    "commit": Commit,
 }  # fmt: skip
 FOREIGN_STAGES: Mapping[str, Callable[[int], Any]] = {
     BASELINE: ForeignBaseline, "check": CheckForeign, "work": Work, "health": ForeignHealth, "verdict": ForeignVerdict,

@@ -10,7 +10,7 @@ from typing import Any
 from phasegate import Context, Outcome
 from phasegate.apps.build import deliverables
 from phasegate.apps.build.applying.transaction import Recovered
-from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError, told
+from phasegate.apps.build.errors import ApprovalError, HealthCheckError, PhaseExecutorError, SpecError, told
 from phasegate.apps.build.flow import DONE, UNDONE, UNFIT
 from phasegate.apps.build.health import commands, manifest
 from phasegate.apps.build.health.baseline import Baseline
@@ -19,12 +19,14 @@ from phasegate.apps.build.health.checking import check_health, take_baseline
 from phasegate.apps.build.health.context import HealthContext, Moment
 from phasegate.apps.build.health.manifest import Manifest
 from phasegate.apps.build.paths.protection import Protection
-from phasegate.apps.build.schema import Command, PhaseSpec, Planned
+from phasegate.apps.build.schema import Command, Found, PhaseSpec, Planned
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.stages.validating import change_sha256, replanned
 from phasegate.apps.build.workshop import Workshop
 
+#: Of what tests leave behind so much is named.
+_MOST_LEFT = 20
 #: What is checked after every change, also when nobody asked for health checks: they read what was written, and run nothing.
 POST_APPLY = ("deliverables_present", "syntax", "conflict_markers")
 
@@ -86,10 +88,12 @@ class CheckHealth(Stage):
             return Outcome(UNDONE, {})
         spec = self.spec(context)
         planned = tuple(replanned(self.given(context, "validate"), shop))
-        ran = _checked(self, context, shop, spec, planned, applied["before"], check["carry"]["baseline"])
+        now = observed(self, context, shop)
+        ran = _checked(self, context, shop, spec, planned, applied["before"], now, check["carry"]["baseline"])
         criteria = deliverables.check_criteria(spec, shop.root, runner(shop))
-        errors: list[PhaseExecutorError] = [*ran.errors, *criteria.errors]
-        warnings = [*ran.warnings, *criteria.warnings]
+        left = _left_behind(now, observed(self, context, shop), planned, shop)
+        errors: list[PhaseExecutorError] = [*ran.errors, *criteria.errors, *left.errors]
+        warnings = [*ran.warnings, *criteria.warnings, *left.warnings]
         tests = next((each.details for each in ran.checks if each.name == "tests"), {})
         found = {
             "health": {**ran.told(), "passed": not errors}, "tests": Baseline().advanced(ran.reports).told(),
@@ -174,9 +178,9 @@ def observed(stage: Stage, context: Context, shop: Workshop) -> dict[str, Any] |
 
 def _checked(
     stage: Stage, context: Context, shop: Workshop, spec: PhaseSpec, planned: tuple[Planned, ...],
-    before: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None, now: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None,
 ) -> Checked:  # fmt: skip
-    tests, now = (baseline or {}).get("tests") or {}, observed(stage, context, shop)
+    tests = (baseline or {}).get("tests") or {}
     after = health_context(
         shop, spec, stage.protection(context), moment="after", planned=planned,
         manifest=Manifest.from_told(before) if before is not None else None,
@@ -191,14 +195,37 @@ def _checked(
     )  # fmt: skip
 
 
+def _left_behind(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, planned: tuple[Planned, ...], shop: Workshop
+) -> Found:
+    """What the tests and criteria that were run have done to the repository: changed what was there, which is an error, or made
+    what was not. Nothing of it can be put back, since nobody knew before."""
+    if before is None or after is None:
+        return Found()
+    one, other = Manifest.from_told(before), Manifest.from_told(after)
+    changed = set(manifest.differences(one.protected, other.protected))
+    changed |= set(manifest.differences(one.watched, other.watched))
+    git = manifest.differences(one.git or {}, other.git or {}) if None not in (one.git, other.git) else []
+    made = {path for path in git if (other.git or {}).get(path, "").endswith("|??")}
+    changed |= {path for path in git if path not in made}
+    changed |= {each.path for each in planned if shop.root.facts(each.path).sha256 != each.sha256_after}
+    said = "was changed while the tests ran, by them or by somebody else; it cannot be put back"
+    errors = [HealthCheckError("E_HEALTH_SIDE_EFFECTS", said, path=path) for path in sorted(changed)]
+    return Found(tuple(errors), tuple(f"{path} was left behind by the tests" for path in sorted(made)[:_MOST_LEFT]))
+
+
 def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
     """Every test command of the plan, once: what they say before the first phase is what the phases are compared with."""
     found: dict[tuple[str, ...], Command] = {}
     for index, raw in enumerate(context.input["plan"]):
-        spec, _, _ = read_spec(raw, index=index, protection=shop.protection(None), taken=())
+        given = raw.get("protected_paths") if isinstance(raw, Mapping) else None
+        try:
+            protection = shop.protection(context.input["protected"] if given is None else given)
+        except SpecError:  # the phase will be refused
+            continue
+        spec, _, _ = read_spec(raw, index=index, protection=protection, policy=shop.policy)
         if spec is not None and spec.test_cmd:
-            name = " ".join(spec.test_cmd)[:80]
-            found.setdefault(spec.test_cmd, Command(spec.test_cmd, shop.policy.test_timeout, name))
+            found.setdefault(spec.test_cmd, commands.named(spec.test_cmd, shop.policy.test_timeout))
     return tuple(found.values())
 
 

@@ -37,7 +37,7 @@ class SelectContext(Stage):
         shop = self.shop(context)
         sent_back = context.feedback if isinstance(context.feedback, Mapping) else {}
         past = Past.from_told(sent_back["next"]) if "next" in sent_back else self._first(context, shop)
-        began = {"index": past.index, "past": past.told(), "began": shop.seconds()}
+        began = {"index": past.index, "past": past.told()}
         shop.begin(f"{self.phase_key(context)}/{past.index}", 0)
         try:
             check_time(shop, "run", context.run.id, shop.policy.run_timeout)

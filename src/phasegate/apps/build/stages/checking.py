@@ -9,11 +9,17 @@ from typing import Any
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.errors import ApprovalError, SpecError
-from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, stage
+from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
+from phasegate.apps.build.health import commands
 from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.spec_rules import check_on_disk
 from phasegate.apps.build.stages.common import Stage, load, unfit
+
+_PAID_BEFORE = {
+    "token_usage": 0, "duration": 0.0, "attempt_ids": [], "health": None,
+    "tokens": {"prompt": 0, "completion": 0, "total": 0, "calls": 0, "estimated": False},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,20 @@ class Check(Stage):
         named = {"phase_id": _id(raw, self.number), "name": _name(raw, self.number), "carry": carry}
         if carry["stop"] is not None:
             return Outcome(SKIP, {**named, "reason": carry["stop"]})
+        sick = (context.inputs.get(BASELINE) or {}).get("errors")
+        if sick:  # before anything costs money
+            return Outcome(UNFIT, {**named, "errors": sick, "warnings": []})
         try:
             protection = shop.protection(context.input["protected"] if protected is None else protected)
         except SpecError as error:
             return unfit([error], **named, warnings=[])
         spec, errors, warnings = read_spec(
-            raw, index=self.number - 1, protection=protection, taken=carry["statuses"], folds=shop.root.folds
+            raw,
+            index=self.number - 1,
+            protection=protection,
+            taken=carry["statuses"],
+            folds=shop.root.folds,
+            policy=shop.policy,
         )
         if spec is not None:
             on_disk = check_on_disk(spec, shop.root)
@@ -47,6 +61,11 @@ class Check(Stage):
         missing = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
         if missing is not None:
             return Outcome(SKIP, {**named, "reason": f"it depends on {missing!r}, which has not succeeded"})
+        if spec.test_cmd and not context.input["health_checks"]:
+            warnings = [*warnings, "test_cmd is not run: the health is not checked here"]
+        elif spec.test_cmd and not commands.is_installed(spec.test_cmd[0]):
+            said = f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}"
+            return unfit([SpecError("E_SPEC_COMMAND", said)], **named, warnings=list(warnings))
         if spec.requires_approval and shop.approval_provider is None:
             # Nobody is paid for a change that nobody could approve.
             said = "the phase requires an approval, and there is nobody who could give it: give an approval provider"
@@ -63,7 +82,8 @@ class Check(Stage):
         if before is None:
             return None
         rows = context.read(q.KEPT, {"run": before, "phase_id": phase_id, "sha256": sha256})
-        return load(rows[0]["result_json"]) if rows else None
+        # What was paid, and when, is the other run's.
+        return {**load(rows[0]["result_json"]), **_PAID_BEFORE, "kept_from": before} if rows else None
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class Stage:
         for event in events_of(name, outcome.word, outcome.value, self.given(context, "approval")):
             shop.tell({**ids, **event})
         if name == "verdict" and outcome.word == DONE and self.number == len(context.input["plan"]):
-            good = set(outcome.value["carry"]["statuses"].values()) == {"succeeded"}
+            statuses = outcome.value["carry"]["statuses"]
+            good = len(statuses) == self.number and set(statuses.values()) == {"succeeded"}
             ended = {"type": "run_finished", "status": "succeeded" if good else "failed"}
             shop.tell({**ids, "phase_id": None, "attempt": None, **ended})
 

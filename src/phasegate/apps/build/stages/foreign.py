@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
 from typing import Any
 
-from phasegate import Context, Outcome
-from phasegate.apps.build.errors import HealthCheckError, PhaseExecutorError, one_line
+from phasegate import Context, Fatal, Outcome
+from phasegate.apps.build.errors import HealthCheckError, PhaseExecutorError
 from phasegate.apps.build.flow import AGAIN, DONE, SKIP, UNFIT
 from phasegate.apps.build.judging import Past, next_step
-from phasegate.apps.build.results import of_foreign, phase_result
+from phasegate.apps.build.results import of_foreign, phase_result, raised
 from phasegate.apps.build.shop import Shop
+from phasegate.apps.build.spec import RETRY_KEY
 from phasegate.apps.build.stages.common import Stage
 
 NOT_CHECKED = "the health was not checked: nobody knows where the executor works"
+
+
+class Calls:
+    """Calls of the executor, which are made in the thread that serves them: the one that wanted the phases executed. There an
+    executor finds its connections, its thread's variables and its signals, and may run an event loop."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self._answer: Future[Any] = Future()
+        self._closed = False
+
+    def make(self, call: Callable[[], Any]) -> Any:
+        """Have a call made, one at a time; what it gives. Raises ``Fatal`` when nobody serves calls any more."""
+        answer = self._answer = Future()
+        self._asked.put((call, answer))
+        if self._closed:
+            answer.cancel()
+        try:
+            return answer.result()
+        except CancelledError:
+            raise Fatal("the run was interrupted") from None
+
+    def serve(self) -> None:
+        """Make calls until the end. What one raises, it raises; calls are to be closed then."""
+        while (asked := self._asked.get()) is not None:
+            call, answer = asked
+            answer.set_result(call())
+
+    def end(self) -> None:
+        """There will be no more calls."""
+        self._asked.put(None)
+
+    def close(self) -> None:
+        """Nobody serves calls any more; whoever waits for one is told."""
+        self._closed = True
+        self._answer.cancel()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,6 +65,7 @@ class ForeignShop(Shop):
 
     executor: Any
     health: Any = None
+    calls: Calls = field(default_factory=Calls)
 
 
 @dataclass(frozen=True)
@@ -60,31 +102,39 @@ class Work(ForeignStage):
         """``done``; an executor that raises has failed."""
         sent_back = context.feedback if isinstance(context.feedback, Mapping) else {}
         past = Past.from_told(sent_back.get("next"))
-        check = self.given(context, "check")
-        spec = dict(check["spec"])
+        check, shop = self.given(context, "check"), self.foreign(context)
+        spec = deepcopy(dict(check["spec"]))  # its own, to do with as it likes
         if past.used:
-            spec["_retry"] = {"attempt": past.used + 1, "max_attempts": check["attempts"], **dict(past.feedback or {})}
-        try:
-            returned: object = self._call(context, spec)
-        except Exception as error:
-            returned = {"success": False, "errors": [one_line(f"The executor raised {type(error).__name__}: {error}")]}
-        result = of_foreign(returned, check["phase_id"])
-        return Outcome(DONE, {"index": past.index, "past": past.told(), "result": result})
+            tried = {"attempt": past.used + 1, "max_attempts": check["attempts"]}
+            spec[RETRY_KEY] = {**tried, **dict(past.feedback or {})}
+        result = shop.calls.make(lambda: executed(shop.executor, spec, check["phase_id"]))
+        spent = sent_back.get("spent", 0) + result["token_usage"]
+        return Outcome(DONE, {"index": past.index, "past": past.told(), "spent": spent, "result": result})
 
-    def _call(self, context: Context, spec: dict[str, Any]) -> object:
-        execute = self.foreign(context).executor.execute_phase
-        named = {
-            "phase_spec": spec, "context_files": list(spec.get("context_files") or ()),
-            "protected_paths": spec.get("protected_paths"),
-        }  # fmt: skip
-        try:
-            inspect.signature(execute).bind(**named)
-        except TypeError:  # other names, or no third one
-            known = inspect.signature(execute).parameters
-            return execute(*list(named.values())[: len(known)])
-        except ValueError:  # it does not tell
-            pass
-        return execute(**named)
+
+def executed(executor: Any, spec: dict[str, Any], phase_id: str) -> dict[str, Any]:
+    """The result of an executor, whatever it returns or raises; only what interrupts it is raised."""
+    try:
+        return of_foreign(_returned(executor.execute_phase, spec), phase_id)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise
+    except BaseException as error:
+        return phase_result(phase_id=phase_id, errors=[f"The executor raised {raised(error)}"])
+
+
+def _returned(execute: Callable[..., object], spec: dict[str, Any]) -> object:
+    named = {
+        "phase_spec": spec, "context_files": list(spec.get("context_files") or ()),
+        "protected_paths": spec.get("protected_paths"),
+    }  # fmt: skip
+    try:
+        inspect.signature(execute).bind(**named)
+    except TypeError:  # other names, or no third one
+        known = inspect.signature(execute).parameters
+        return execute(*list(named.values())[: len(known)])
+    except ValueError:  # it does not tell
+        pass
+    return execute(**named)
 
 
 @dataclass(frozen=True)
@@ -112,25 +162,27 @@ class ForeignVerdict(ForeignStage):
         check, shop, past = self.given(context, "check"), self.foreign(context), self.past(context)
         outcome = self.ended(context, "check")
         if outcome == SKIP:
-            result = phase_result(phase_id=check["phase_id"], status="skipped", summary=f"Skipped: {check['reason']}.")
+            result = phase_result(
+                phase_id=check["phase_id"], status="skipped", summary=f"Skipped: {check['reason']}.",
+                stopped=check["carry"]["stop"] is not None,
+            )  # fmt: skip
             return self._end(context, check, result)
         if outcome == UNFIT:
             result = phase_result(phase_id=check["phase_id"], error_details=list(check["errors"]))
             return self._end(context, check, result)
-        result, sent = dict(self.given(context, "work")["result"]), self.given(context, "work")["past"]
-        health = self.given(context, "health").get("health")
-        if health is not None and not health["passed"]:
-            result = _unhealthy(result, health)
+        work, checked = self.given(context, "work"), self.given(context, "health")
+        result, spent, health = dict(work["result"]), work["spent"], checked.get("health")
+        if self.ended(context, "health") == UNFIT:
+            result = _unhealthy(result, [_error(health)] if health is not None else checked["errors"])
         if shop.health is None and context.input["health_checks"]:
             result["warnings"] = [*result["warnings"], NOT_CHECKED]
-        spent = int((sent.get("signatures") or {}).get("tokens", 0)) + result["token_usage"]
         step = next_step(past.used, check["attempts"], "COMPLETE" if result["success"] else "FAILED")
         if not step.terminal and not _is_final(result):
             following = replace(
-                past, index=past.index + 1, used=step.next_index, signatures={"tokens": spent},
+                past, index=past.index + 1, used=step.next_index,
                 feedback={"errors": result["errors"], "summary": result["summary"]},
             )  # fmt: skip
-            return Outcome(AGAIN, {"next": following.told(), "attempt": _attempt(result)})
+            return Outcome(AGAIN, {"next": following.told(), "spent": spent, "attempt": _attempt(result)})
         lasted = shop.lasted(context.run.id, self.number)
         result |= {
             "token_usage": spent, "retry_count": past.used, "health": health,
@@ -155,28 +207,28 @@ class ForeignVerdict(ForeignStage):
         return Outcome(DONE, {"result": result, "carry": carry, "attempt": attempt})
 
 
-def _unhealthy(result: Mapping[str, Any], health: Mapping[str, Any]) -> dict[str, Any]:
+def _error(health: Mapping[str, Any]) -> dict[str, Any]:
     failed = [each["name"] for each in health["checks"] if each["status"] == "fail" and each["critical"]]
-    error = HealthCheckError("E_HEALTH", f"{', '.join(failed)} failed after the phase")
+    return HealthCheckError("E_HEALTH", f"{', '.join(failed)} failed after the phase").told()
+
+
+def _unhealthy(result: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     warning = "nothing was rolled back: the executor has no way to do that"
     return {
-        **result, "success": False, "status": "failed", "errors": [error.message], "error_details": [error.told()],
-        "warnings": [*result["warnings"], warning],
+        **result, "success": False, "status": "failed", "errors": [each["message"] for each in errors],
+        "error_details": list(errors), "warnings": [*result["warnings"], warning],
     }  # fmt: skip
 
 
 def _is_final(result: Mapping[str, Any]) -> bool:
     """Whether another attempt is of no use, as far as the executor says so."""
-    details = [each for each in result["error_details"] if isinstance(each, Mapping)]
     return result["status"] in ("blocked", "rejected", "awaiting_approval", "cancelled") or any(
-        each.get("retryable") is False for each in details
+        not each["retryable"] for each in result["error_details"]
     )
 
 
 def _attempt(result: Mapping[str, Any]) -> dict[str, Any]:
-    errors = [
-        each for each in result["error_details"] if isinstance(each, Mapping) and "code" in each and "category" in each
+    errors = result["error_details"] or [
+        PhaseExecutorError("E_EXECUTOR", each, category="validation").told() for each in result["errors"]
     ]
-    if not errors and result["errors"]:
-        errors = [PhaseExecutorError("E_EXECUTOR", each, category="validation").told() for each in result["errors"]]
     return {"status": result["status"], "errors": errors, "feedback": None, "duration": result["duration"]}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from phasegate import Context, Outcome
-from phasegate.apps.build import deliverables, risk
+from phasegate.apps.build import deliverables, differences, risk
 from phasegate.apps.build.applying import staging
 from phasegate.apps.build.errors import PhaseExecutorError
 from phasegate.apps.build.flow import DONE, NOOP, RISKY
@@ -24,6 +23,10 @@ from phasegate.llm import redact
 
 #: Characters of a difference that are kept; whoever wants all of it looks at the change itself.
 MOST_DIFF = 200_000
+#: Characters of it that are shown to whoever is asked for approval.
+MOST_SHOWN = 20_000
+#: What they are told when that is not all.
+_MORE = "; `phasegate build diff` shows more"
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,20 @@ class Validate(Stage):
         delivered = deliverables.check(spec, changes, shop.root, answer)
         errors += delivered.errors
         warnings += [*found.warnings, *delivered.warnings]
+        has = _delivered(spec, changes, shop.root.folds)
         if errors:
-            return unfit(errors, warnings=warnings, delivered=_delivered(spec, resolved, shop.root))
+            return unfit(errors, warnings=warnings, delivered=has)
         facts = {path: each for path, (each, _) in seen.items()}
         planned = staging.plan(resolved, facts, shop.policy)
         if not planned:
             said = "everything is on disk already as the model wants it" if changes else "the model changed nothing"
             warnings.append(f"no_effective_change: {said}")
             return Outcome(NOOP, {"changes": [], "summary": redact(answer.summary), "warnings": warnings})
-        return self._weighed(context, spec, planned, resolved, answer, warnings, found)
+        return self._weighed(context, spec, planned, resolved, answer, warnings, has)
 
     def _weighed(
         self, context: Context, spec: PhaseSpec, planned: Sequence[Planned], resolved: Sequence[Change],
-        answer: Answer, warnings: list[str], found: Any,
+        answer: Answer, warnings: list[str], delivered: Mapping[str, bool],
     ) -> Outcome:  # fmt: skip
         shop, past = self.shop(context), self.past(context)
         originals = world.originals([each.path for each in planned if each.op != "create"], shop.root)
@@ -73,6 +77,7 @@ class Validate(Stage):
             symbols_removed=risk.names_removed(planned, originals),
             policy=shop.policy,
         )
+        summary, pieces = risk.summary(planned, originals), difference(planned, originals)
         by_path = {change.path: change for change in resolved}
         told = [by_path[each.path].told() for each in planned]
         if weighed.level == "notify":
@@ -86,8 +91,9 @@ class Validate(Stage):
                 "files": [_file(each, originals.get(each.path)) for each in planned],
                 "unreadable": [path for path, text in originals.items() if syntax.problem(path, text)],
                 "risk": {"score": weighed.score, "reasons": list(weighed.reasons), "level": weighed.level},
-                "diff": redact(difference(planned, originals)[:MOST_DIFF]), "summary": redact(answer.summary),
-                "warnings": warnings,
+                "diff": differences.shown(summary, pieces, MOST_DIFF), "summary": redact(answer.summary),
+                "shown": differences.shown(summary, pieces, MOST_SHOWN, more=_MORE), "warnings": warnings,
+                "delivered": delivered,
                 "requested_at": context.now().isoformat(),
             },
         )  # fmt: skip
@@ -105,23 +111,23 @@ def replanned(told: Mapping[str, Any], shop: Workshop) -> list[Planned]:
     return staging.plan(changes, facts, shop.policy)
 
 
-def difference(planned: Sequence[Planned], originals: Mapping[str, str]) -> str:
-    """The changes as a unified diff, file by file."""
-    pieces = []
-    for each in planned:
-        before = originals.get(each.path, "").splitlines(keepends=True)
-        after = _after(each).splitlines(keepends=True)
-        old = "/dev/null" if each.op == "create" else f"a/{each.path}"
-        new = "/dev/null" if each.op == "delete" else f"b/{each.path}"
-        for line in difflib.unified_diff(before, after, old, new):
-            pieces.append(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n")
-    return "".join(pieces)
+def difference(planned: Sequence[Planned], originals: Mapping[str, str]) -> list[differences.Piece]:
+    """The changes as unified diffs, file by file."""
+    return [differences.piece(each.path, _diff(each, originals.get(each.path, "")), MOST_DIFF) for each in planned]
+
+
+def _diff(planned: Planned, original: str) -> Iterator[str]:
+    old = "/dev/null" if planned.op == "create" else f"a/{planned.path}"
+    new = "/dev/null" if planned.op == "delete" else f"b/{planned.path}"
+    return differences.unified(original, _after(planned), old, new)
 
 
 def _after(planned: Planned) -> str:
+    """The text that will be there, with line ends as in the original it is compared with."""
     if planned.data is None:
         return ""
-    return planned.data.decode(planned.before.encoding if planned.before.exists else "utf-8", "replace")
+    text = planned.data.decode(planned.before.encoding if planned.before.exists else "utf-8", "replace")
+    return text.replace("\r\n", "\n")
 
 
 def _file(planned: Planned, original: str | None) -> dict[str, Any]:
@@ -142,10 +148,9 @@ def _seen(asked: Mapping[str, Any], root: Root, changes: Sequence[Change]) -> di
     return seen
 
 
-def _delivered(spec: PhaseSpec, changes: Sequence[Change], root: Root) -> dict[str, bool]:
-    """Which deliverables the changes would leave there."""
-    written = {change.path for change in changes if change.mode != "delete"}
+def _delivered(spec: PhaseSpec, changes: Sequence[Change], folds: bool) -> dict[str, bool]:
+    """Which deliverables the answer has, also those that are on disk as it gives them."""
+    written = [change.path for change in changes if change.mode != "delete"]
     return {
-        each: any(path == each or (each.endswith("/") and path.startswith(each)) for path in written)
-        for each in spec.deliverables
+        each: any(deliverables.covers_deliverable(each, path, folds) for path in written) for each in spec.deliverables
     }

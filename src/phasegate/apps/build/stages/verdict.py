@@ -8,14 +8,12 @@ from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
-from phasegate.apps.build.committing import commit
 from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError
 from phasegate.apps.build.flow import AGAIN, DONE, KEPT, NOOP, OWN, SKIP, UNFIT
 from phasegate.apps.build.judging import STOP_THE_RUN, Past, judge
 from phasegate.apps.build.prompting.feedback import Feedback
 from phasegate.apps.build.results import phase_result
 from phasegate.apps.build.schema import Tokens
-from phasegate.apps.build.stages.applying import runner
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.workshop import Workshop
 
@@ -38,7 +36,6 @@ class Verdict(Stage):
         if status in ("skipped", "kept"):
             return self._without_attempt(context, shop, check, status)
         if status == "succeeded":
-            self._commit(context, shop, check)
             return self._end(context, shop, check, past, "succeeded", [], used=past.used + 1)
         if status in ("rejected", "blocked"):
             return self._end(context, shop, check, past, status, errors, used=past.used + 1)
@@ -71,20 +68,12 @@ class Verdict(Stage):
                 )
         return "failed", list(self.given(context, "health")["errors"])
 
-    def _commit(self, context: Context, shop: Workshop, check: Mapping[str, Any]) -> None:
-        """Commit the phase's paths to git, where the policy wants that. What goes wrong there is only worth a line in the log."""
-        paths = [each["path"] for each in self.given(context, "validate").get("files", ())]
-        if shop.policy.git_commit and paths:
-            message = f"{check['name']}\n\nRun {context.run.id}, phase {check['phase_id']}."
-            problem = commit(shop.root.path, paths, message, runner(shop))
-            if problem is not None:
-                context.log.warning("build.not_committed", reason=problem)
-
     def _without_attempt(self, context: Context, shop: Workshop, check: Mapping[str, Any], status: str) -> Outcome:
         if status == "kept":
             return self._carry_on(context, check, check["result"])
         result = phase_result(
-            phase_id=check["phase_id"], status="skipped", summary=f"Skipped: {check['reason']}.", retry_count=0,
+            phase_id=check["phase_id"], status="skipped", summary=f"Skipped: {check['reason']}.",
+            stopped=check["carry"]["stop"] is not None,
         )  # fmt: skip
         return self._carry_on(context, check, result)
 
@@ -154,11 +143,8 @@ class Verdict(Stage):
     def _ended_attempt(
         self, context: Context, shop: Workshop, status: str, errors: list[Mapping[str, Any]]
     ) -> dict[str, Any]:
-        began = self.given(context, "context").get("began")
-        return {
-            "status": status, "errors": list(errors), "feedback": None,
-            "duration": max(0.0, shop.seconds() - began) if began is not None else None,
-        }  # fmt: skip
+        lasted = shop.lasted(f"{self.phase_key(context)}/{self.past(context).index}", 0)
+        return {"status": status, "errors": list(errors), "feedback": None, "duration": lasted}
 
     def _duration(self, context: Context, shop: Workshop) -> float:
         """Seconds the phase took in this process; when another one began it, the time since then."""
