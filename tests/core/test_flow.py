@@ -199,7 +199,13 @@ def test_a_flow_of_ten_thousand_phases_is_built_at_once() -> None:
     chain = [Phase("0", work)]
     for number in range(1, 10_000):
         chain.append(
-            Phase(str(number), work, needs=(str(number - 1),), when={str(number - 1): "done"}, redo={"again": str(number - 1)})
+            Phase(
+                str(number),
+                work,
+                needs=(str(number - 1),),
+                when={str(number - 1): "done"},
+                redo={"again": str(number - 1)},
+            )
         )
     built = Flow("long", 1, tuple(chain))
     assert built.order[-1] == "9999"

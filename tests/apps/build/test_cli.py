@@ -27,6 +27,7 @@ from phasegate.apps.build.applying.transaction import Applier
 from phasegate.apps.build.cli import app
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.policy import Policy
+from phasegate.apps.build.runs import subject_of
 from phasegate.apps.build.schema import Change
 from phasegate.apps.build.stages import validating
 from phasegate.cli import main
@@ -283,8 +284,13 @@ def half_done(content: str) -> None:
     root = Root(Path("repo").resolve())
     facts = {"src/util.py": root.facts("src/util.py")}
     change = staged([Change("src/util.py", "modify", content)], facts, Policy())
-    Applier(root, Path("build.db.state").resolve()).begin("unknown-1-1", change, about={}).commit()
+    Applier(root, state_of(root)).begin("unknown-1-1", change, about={}).commit()
     assert texts()["src/util.py"] == content
+
+
+def state_of(root: Root) -> Path:
+    """Where an executor keeps what it needs to undo a change of a repository."""
+    return Path("build.db.state").resolve() / subject_of(root.path).id
 
 
 def test_what_an_interrupted_run_has_left_is_put_back(cli: Call) -> None:
@@ -300,7 +306,7 @@ def test_what_an_interrupted_run_has_left_is_put_back(cli: Call) -> None:
 
 
 def test_a_repository_that_somebody_works_on_is_left_alone(cli: Call) -> None:
-    with RepositoryLock(Path("build.db.state").resolve(), stale_after=600):
+    with RepositoryLock(state_of(Root(Path("repo").resolve())), stale_after=600):
         code, _, err = cli(*RUN)
     assert (code, str(os.getpid()) in err) == (1, True), err
     assert texts() == FILES

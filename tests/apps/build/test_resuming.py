@@ -270,8 +270,9 @@ def test_a_history_that_may_only_be_read_is_said_at_once(repo: Path, tmp_path: P
     PhaseExecutor(Scripted(""), repo, folder / "build.db").close()
     for each in (*folder.rglob("*"), folder):
         each.chmod(0o555 if each.is_dir() else 0o444)
-    for each in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        each.chmod(0o755)
+    for each in (tmp_path, *tmp_path.parents):
+        if each.name and each.stat().st_uid == os.geteuid() and not each.stat().st_mode & 0o001:
+            each.chmod(each.stat().st_mode | 0o055)
     pid = os.fork()
     if pid == 0:
         code = 3

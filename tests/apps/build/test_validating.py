@@ -152,7 +152,7 @@ def test_a_deliverable_given_as_it_is_on_disk_is_not_told_as_missing(executor: M
     PhaseOrchestrator(executor(model), max_retries=1, enable_health_checks=False).run_phases(
         [phase(deliverables=wanted, context_files=["README.md"])]
     )
-    assert "Deliverables in the last answer:\n✓ README.md\n✓ docs/\n✗ NEW.txt\n" in second_prompt(model)
+    assert "Deliverables in the last answer:\n✗ NEW.txt\n✓ README.md\n✓ docs/\n" in second_prompt(model)
 
 
 def test_after_a_failing_check_the_deliverables_are_told(executor: Make) -> None:

@@ -81,7 +81,7 @@ class PhaseExecutor:
             max_tokens=max_tokens, model=model, prices=prices, phase_token_cap=phase_token_cap,
             run_token_cap=run_token_cap, timeout_s=timeout_s, approval_provider=approval_provider, checks=tuple(checks),
             rules=tuple(rules), sleep=arguments.awaitable(sleep), tiers=tuple(tiers), event_sink=event_sink, clock=clock,
-            history_problem=lambda: history_problem(self.engine, database),
+            history_problem=lambda whole: history_problem(self.engine, database, whole=whole),
         )  # fmt: skip
         self._workshops.use(str(root.path), self.shop)
         #: Paths that an interrupted run had changed, and that were put back when this executor was made.

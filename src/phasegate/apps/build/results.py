@@ -73,7 +73,8 @@ def orchestration_result(
         "total_phases": total, "successful_phases": successful,
         "failed_phases": sum(not each["success"] and each["status"] != "awaiting_approval" for each in executed),
         "phase_results": executed, "total_duration": duration, "health_check_results": list(health), "run_id": run_id,
-        "skipped_phases": total - len(executed), "stopped_early": any(each.get("stopped") for each in results),
+        "skipped_phases": total - len(executed),
+        "stopped_early": len(results) < total or any(each.get("stopped") for each in results),
         "token_usage": sum(each["token_usage"] for each in executed) if tokens is None else tokens, "status": status,
     }  # fmt: skip
 

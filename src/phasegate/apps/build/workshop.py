@@ -17,14 +17,12 @@ from phasegate.apps.build.approval import ApprovalProvider
 from phasegate.apps.build.errors import CancelledError
 from phasegate.apps.build.flow import DONE, stage
 from phasegate.apps.build.health.context import Check
-from phasegate.apps.build.paths.protection import Protection
+from phasegate.apps.build.paths.protection import DATABASE_SUFFIXES, Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.shop import Shop
 from phasegate.errors import UnknownName
 from phasegate.llm import Client, Prices
 
-#: What SQLite writes beside a database.
-DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 #: Seconds until a run whose repository nobody in this process works on is looked at again.
 ELSEWHERE = 3600
 
@@ -48,7 +46,7 @@ class Workshop(Shop):
     rules: tuple[str, ...] = ()
     sleep: Callable[[float], Awaitable[object]] | None = None
     #: What is wrong with the database of the history, if anything is.
-    history_problem: Callable[[], str | None] | None = None
+    history_problem: Callable[[bool], str | None] | None = None
     applier: Applier = field(init=False)
     lock: RepositoryLock = field(init=False)
     #: Held by whoever changes the tree, so that an interruption waits for that.
@@ -75,7 +73,7 @@ class Workshop(Shop):
     @property
     def floor(self) -> tuple[str, ...]:
         """The application's own files inside the repository: protected whatever is said."""
-        own = [Path(f"{self.database}{end}") for end in DATABASE_SUFFIXES] + [self.state_dir]
+        own = [Path(f"{self.database}{end}") for end in (*DATABASE_SUFFIXES, ".state")] + [self.state_dir]
         inside = (each.relative_to(self.root.path) for each in own if each.is_relative_to(self.root.path))
         return tuple(each.as_posix() for each in inside)
 

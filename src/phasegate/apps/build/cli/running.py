@@ -25,9 +25,9 @@ from phasegate.apps.build.cli.common import (
 from phasegate.apps.build.cli.previewing import preview
 from phasegate.apps.build.cli.reporting import UNFINISHED, report
 from phasegate.apps.build.executor import PhaseExecutor
+from phasegate.apps.build.paths.protection import DATABASE_SUFFIXES
 from phasegate.apps.build.plans import Plan, policy_of, read_plan, read_policy
 from phasegate.apps.build.results import orchestration_result
-from phasegate.apps.build.workshop import DATABASE_SUFFIXES
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from phasegate import Context, Outcome
@@ -158,10 +159,10 @@ def runner(shop: Workshop) -> Any:
 def health_context(
     shop: Workshop, spec: PhaseSpec, protection: Protection, *, moment: Moment, **more: Any
 ) -> HealthContext:  # fmt: skip
-    """What the checks of a moment are given."""
-    return HealthContext(
-        shop.root, spec, shop.policy, protection, runner(shop), moment=moment, history=shop.history_problem, **more
-    )
+    """What the checks of a moment are given. The whole history is only read before the first phase."""
+    problem = shop.history_problem
+    history = None if problem is None else partial(problem, moment == "before")
+    return HealthContext(shop.root, spec, shop.policy, protection, runner(shop), moment=moment, history=history, **more)
 
 
 def observed(stage: Stage, context: Context, shop: Workshop) -> dict[str, Any] | None:

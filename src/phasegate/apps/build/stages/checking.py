@@ -11,6 +11,7 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.errors import ApprovalError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
 from phasegate.apps.build.health import commands
+from phasegate.apps.build.risk import MOST
 from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.spec_rules import check_on_disk
@@ -66,9 +67,10 @@ class Check(Stage):
         elif spec.test_cmd and not commands.is_installed(spec.test_cmd[0]):
             said = f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}"
             return unfit([SpecError("E_SPEC_COMMAND", said)], **named, warnings=list(warnings))
-        if spec.requires_approval and shop.approval_provider is None:
+        asks = spec.requires_approval and shop.policy.approval_from_risk <= MOST
+        if asks and shop.approval_provider is None:
             # Nobody is paid for a change that nobody could approve.
-            said = "the phase requires an approval, and there is nobody who could give it: give an approval provider"
+            said = "there is nobody who could approve it; give an approval provider"
             return unfit([ApprovalError("E_APPROVAL_REJECTED", said)], **named, warnings=list(warnings))
         found = {
             **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
