@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasegate.apps.build import PhaseOrchestrator
+from phasegate.apps.build.foreign import ForeignChecks
 from phasegate.apps.build.results import of_foreign, phase_result
 from tests.apps.build.models import phase
 
@@ -299,3 +300,13 @@ def test_a_root_that_cannot_be_read_is_unknown() -> None:
 
     result = PhaseOrchestrator(Hidden(good), 0).run_phases([phase()])
     assert (result["successful_phases"], result["health_check_results"]) == (1, [])
+
+
+def test_a_gate_that_breaks_is_closed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("no gate")
+
+    monkeypatch.setattr(ForeignChecks, "check", broken)
+    (told,) = run(Somewhere(repo))["phase_results"]
+    assert (told["success"], told["error_details"][0]["code"]) == (False, "E_INTERNAL")
+    assert "no gate" in told["errors"][0]

@@ -76,6 +76,12 @@ def test_many_files_count(count: int, points: int) -> None:
         "infra/main.tf",
         "k8s/app.yaml",
         "go.mod",
+        "conftest.py",
+        "sitecustomize.py",
+        "lib/x.pth",
+        ".envrc",
+        ".vscode/tasks.json",
+        ".gitattributes",
     ],
 )
 def test_delicate_files_are_known_by_their_names(path: str) -> None:

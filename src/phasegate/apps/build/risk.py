@@ -28,11 +28,12 @@ _NAMES = re.compile(
     r"|(?:docker-)?compose.*\.ya?ml|\.gitlab-ci\.yml|jenkinsfile|azure-pipelines\.ya?ml|\.travis\.yml"
     r"|\.pre-commit-config\.yaml|codeowners"
     r"|requirements.*\.(?:txt|in)|constraints.*\.txt|package(?:-lock)?\.json|yarn\.lock|pnpm-lock\.yaml|.*\.lock|pipfile"
+    r"|conftest\.py|(?:site|user)customize\.py|.*\.pth|\.env.*|\.gitattributes|\.gitmodules"
     r"|go\.(?:mod|sum)|cargo\.toml|gemfile|composer\.json|procfile|.*\.tf|.*\.tfvars|alembic\.ini|nginx.*\.conf|\.htaccess|sudoers.*"
 )
 _FOLDERS = frozenset(
-    {".github", ".gitlab", ".circleci", ".buildkite", ".ci", "migrations", "alembic", "k8s", "kubernetes", "helm"}
-    | {"terraform", "ansible", "deploy", "deployment", "deployments"}
+    {".github", ".gitlab", ".vscode", ".idea", ".circleci", ".buildkite", ".ci", "migrations", "alembic"}
+    | {"k8s", "kubernetes", "helm", "terraform", "ansible", "deploy", "deployment", "deployments"}
 )  # fmt: skip
 #: Words that, in the name of a file or folder, say that it is about who may do what, or about the schema or the deployment.
 _WORDS = frozenset(

@@ -76,13 +76,20 @@ def _waiting(engine: Engine, request: str | None) -> Mapping[str, Any]:
     return found[0]
 
 
-def restore(session: Session, run: RunId = None) -> None:
+def restore(
+    session: Session,
+    run: RunId = None,
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave files that somebody has changed since as they are now, for good.")
+    ] = False,
+) -> None:
     """Put back what an interrupted run has left half changed. Files that somebody has changed since are named and left alone."""
     with looked_at(session) as engine:
         row = find_run(engine, run)
         told = remembered(engine, row["run_id"])
     with executor_of(history_file(session), row["repo_root"], told or BY_A_PROGRAM, client=_nobody) as executor:
-        paths = sorted({*executor.restored, *executor.recover()})
+        paths = sorted({*executor.restored, *executor.recover(keep_edits=keep)})
         session.answer(
             {"run_id": row["run_id"], "restored": paths},
             *(f"put back as before: {each}" for each in paths),
