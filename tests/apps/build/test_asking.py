@@ -93,6 +93,18 @@ def test_the_next_model_is_asked_when_one_does_not_work_and_is_told_nothing_of_i
     assert [each["provider"] for each in rows(made, "llm_calls")] == ["a"] * 6 + [None]
 
 
+def test_a_model_that_did_not_work_is_left_alone_for_the_rest_of_the_run(executor: Make) -> None:
+    def answer(request: Request) -> Any:
+        made = files(("create", "y.txt" if "Second" in request.user else "x.txt", "x\n"))
+        return LLMError("connection", "unreachable") if request.model == "a:weak" else made
+
+    model = Scripted(answer)
+    made = executor(model, sleep=Naps(), tiers=["a:weak", "b:strong"])
+    plan = [phase("First.", ["x.txt"], complexity="low"), phase("Second.", ["y.txt"], complexity="low")]
+    assert run(made, *plan)["successful_phases"] == 2
+    assert [request.model for request in model.requests] == ["a:weak"] * 6 + ["b:strong"] * 2
+
+
 @pytest.mark.parametrize("kind", ["auth", "credit_exhausted"])
 def test_wrong_credentials_and_an_empty_account_stop_the_run(kind: Any, executor: Make) -> None:
     model = Scripted(LLMError(kind, "no"))

@@ -46,11 +46,13 @@ def next_step(index: int, max_attempts: int, status: AttemptStatus, *, escalate:
 class Past:
     """What of a phase's earlier attempts decides the next one. ``index`` counts them all from 0, ``used`` only those that count
     against the limit; ``level`` is the place of the model among those to climb; ``growth`` is the factor on the output's room,
-    ``share`` that on the context's; ``pieces`` is whether the deliverables are asked for in batches, whatever they may take."""
+    ``share`` that on the context's; ``left`` are how many models have been left because their providers did not work;
+    ``pieces`` is whether the deliverables are asked for in batches, whatever they may take."""
 
     index: int = 0
     used: int = 0
     level: int = 0
+    left: int = 0
     growth: float = 1.0
     share: float = 1.0
     pieces: bool = False
@@ -62,9 +64,9 @@ class Past:
     def told(self) -> dict[str, Any]:
         """As JSON; ``from_told`` is the inverse."""
         return {
-            "index": self.index, "used": self.used, "level": self.level, "growth": self.growth, "share": self.share,
-            "pieces": self.pieces, "signatures": dict(self.signatures), "extra": list(self.extra), "earlier": list(self.earlier),
-            "feedback": None if self.feedback is None else dict(self.feedback),
+            "index": self.index, "used": self.used, "level": self.level, "left": self.left, "growth": self.growth,
+            "share": self.share, "pieces": self.pieces, "signatures": dict(self.signatures), "extra": list(self.extra),
+            "earlier": list(self.earlier), "feedback": None if self.feedback is None else dict(self.feedback),
         }  # fmt: skip
 
     @classmethod
@@ -100,7 +102,7 @@ def judge(
     if categories == {"transient"}:
         if past.level + 1 >= levels:
             return Verdict(past, again=False, reason="transient")
-        return Verdict(replace(past, index=past.index + 1, level=past.level + 1), again=True)
+        return Verdict(replace(past, index=past.index + 1, level=past.level + 1, left=past.level + 1), again=True)
     is_capacity = categories == {"capacity"}
     if is_capacity and past.growth == 1.0 and past.share == 1.0:
         return Verdict(_roomier(past, errors, growth), again=True)

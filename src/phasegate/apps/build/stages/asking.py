@@ -52,7 +52,9 @@ class SelectContext(Stage):
         spec, raw = self.spec(context), context.input["plan"][self.number - 1]
         retry = raw.get(RETRY_KEY)
         feedback = Feedback.from_told(retry).told() if isinstance(retry, Mapping) else None
-        return Past(level=first_tier(spec, len(shop.tiers)), feedback=feedback)
+        # A model whose provider did not work in an earlier phase is not asked again in this run.
+        left = self.given(context, "check")["carry"].get("left", 0)
+        return Past(level=max(first_tier(spec, len(shop.tiers)), left), left=left, feedback=feedback)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ class Verdict(Stage):
         carry["statuses"] = {check["phase_id"]: status, **carry["statuses"]}
         hints = [f"{check['phase_id']}, {line}" for line in self.past(context).earlier]
         carry["hints"] = [*carry["hints"], *hints][-_MOST_HINTS:]
+        carry["left"] = max(carry.get("left", 0), self.past(context).left)
         health = self.given(context, "health")
         if result["success"] and health.get("tests"):
             before = carry["baseline"] or {}
