@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from phasegate.engine.base import Base
+from phasegate.processes import alive
 from phasegate.runtime.machine import machine
 from phasegate.runtime.worker import Limits, Worker
 from phasegate.store.base import Ddl, Write
@@ -89,7 +89,7 @@ class Working(Base):
         left alone, which costs only that wait. Workers do this when they begin.
         """
         here = machine()
-        dead = [each.id for each in self.store.workers() if each.host == here and not _alive(each.pid)]
+        dead = [each.id for each in self.store.workers() if each.host == here and not alive(each.pid)]
         if dead:
             self._journal.call(lambda: self.store.bury(dead)).result()
         return len(dead)
@@ -150,13 +150,3 @@ def _run_here(work: Callable[[], Any]) -> None:
     thread.join()
     if failed:
         raise failed[0]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from phasegate.apps.build.stages.common import load
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
+from phasegate.processes import alive
 
 Row = Mapping[str, Any]
 #: As many runs are listed.
@@ -96,9 +98,15 @@ def _said(session: Session, data: Row) -> Iterator[str]:
     for each in data["waiting"]:
         yield from next_steps(session, {**each, "risk": each["risk_score"]})
     if run["status"] in UNFINISHED and not data["waiting"]:
-        at_work = f"Process {run['pid']} on {run['host']} is at work. When it has ended without a result, go on with:"
-        yield at_work if run["status"] == "running" else "Go on with:"
+        yield _at_work(run) if run["status"] == "running" else "Go on with:"
         yield f"    {typed(session, 'resume', run['run_id'])}"
+
+
+def _at_work(run: Row) -> str:
+    here = run["host"] == socket.gethostname()
+    if here and not alive(run["pid"]):
+        return "Its process has ended without a result; what it left half changed is put back by whatever goes on:"
+    return f"Process {run['pid']} on {run['host']} is at work. When it has ended without a result, go on with:"
 
 
 def _health(checks: Sequence[Row]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from phasegate.apps.build import statements as q
 from phasegate.apps.build.approval import Answer, ApprovalRequest
 from phasegate.apps.build.cli.common import typed
 from phasegate.apps.build.cli.reporting import health_words, tests_words
@@ -52,7 +53,10 @@ def worked(session: Session, executor: PhaseExecutor, work: Callable[[], Mapping
             while asks and result["status"] == "awaiting_approval" and _decided(executor, result):
                 result = executor.resume(result["run_id"])
         except KeyboardInterrupt:
+            latest = executor.engine.read(q.RUNS, {"most": 1})
             output.complain("interrupted: what was being changed is as it was before")
+            if latest:
+                output.complain(f"what has succeeded is kept by: build run ... --continue {latest[0]['run_id']}")
             raise
     return result
 
