@@ -69,7 +69,7 @@ layers: $(TOOLS) ## Check that imports go one way
 	@$(BIN)/lint-imports --no-logo
 
 tests: $(TOOLS) ## Run the tests (WORKERS=2 at a time; ARGS="-k gate" picks some)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(ARGS),$(ARGS),--ignore $(ALONE))
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ARGS),$(ARGS),--ignore $(ALONE))
 	@$(if $(ARGS),:,$(BIN)/python -m pytest $(ALONE))
 
 crash: $(TOOLS) ## Kill a process at every single statement of the reference flow (some minutes)
