@@ -101,7 +101,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["phasegate.apps", "phasegate.apps.documents"]
+    assert json.loads(done.stdout) == ["phasegate.apps", "phasegate.apps.documents", "phasegate.apps.lazily"]
 
 
 def test_the_executor_needs_no_database() -> None:
