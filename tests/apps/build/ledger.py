@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from phasegate.apps.build import PhaseExecutor
-from phasegate.apps.build.stages.common import load
+from phasegate.apps.build.columns import load
 
 Row = Mapping[str, Any]
 

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from phasegate import Engine, Registry
 from phasegate.apps.build import PhaseExecutor, PhaseOrchestrator, Policy
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.opening import MIGRATIONS, open_engine
-from phasegate.apps.build.stages.common import load
 from phasegate.apps.build.tables import metadata
 from phasegate.llm import LLMError, Request
 from tests.apps.build.conftest import tree

@@ -13,10 +13,10 @@ from phasegate import Engine
 from phasegate.apps.build import approval
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.approval import ApprovalRequest, Decision
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.errors import ApprovalError
 from phasegate.apps.build.flow import stage
 from phasegate.apps.build.risk import Risk
-from phasegate.apps.build.stages.common import load
 from phasegate.apps.build.stages.validating import replanned
 from phasegate.apps.build.workshop import Workshop
 from phasegate.errors import AlreadyDecided

@@ -14,6 +14,7 @@ from typing import Any
 from phasegate import Engine, Registry
 from phasegate.apps.build import arguments
 from phasegate.apps.build.approval import ApprovalProvider
+from phasegate.apps.build.columns import dump
 from phasegate.apps.build.errors import FileSystemError, LockError, PhaseExecutorError, SpecError, told
 from phasegate.apps.build.flow import MOST_PHASES
 from phasegate.apps.build.health.context import Check
@@ -24,7 +25,6 @@ from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.results import orchestration_result, phase_result
 from phasegate.apps.build.runs import Runs, database_errors, history_error, restored, subject_of
 from phasegate.apps.build.shop import EventSink
-from phasegate.apps.build.stages.common import dump
 from phasegate.apps.build.validation.structure import check_changes
 from phasegate.apps.build.workshop import Workshop, Workshops
 from phasegate.errors import InputError, PhasegateError

@@ -13,6 +13,7 @@ from typing import Any
 
 from phasegate import Engine, Registry, RunStatus, Subject
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.errors import PhaseExecutorError, told
 from phasegate.apps.build.flow import flow_of
 from phasegate.apps.build.health import commands
@@ -31,7 +32,6 @@ from phasegate.apps.build.results import orchestration_result, phase_result
 from phasegate.apps.build.schema import Command
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.stages import FOREIGN_STAGES
-from phasegate.apps.build.stages.common import load
 from phasegate.apps.build.stages.foreign import Calls, ForeignShop
 from phasegate.apps.build.workshop import Workshops
 from phasegate.errors import PhasegateError

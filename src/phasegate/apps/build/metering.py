@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from phasegate import Context
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.columns import dump
 from phasegate.apps.build.errors import BudgetError, BuildTimeoutError, LLMTransportError, PhaseExecutorError, one_line
 from phasegate.apps.build.schema import Tokens
 from phasegate.apps.build.workshop import Workshop, Workshops
@@ -147,7 +146,7 @@ class Meter(Client):
         place = self._place
         return {
             "run_fk": place.run, "phase_fk": place.phase, "attempt_fk": place.attempt, "type": type_,
-            "payload_json": orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode(), "created_at": self._context.now(),
+            "payload_json": dump(payload), "created_at": self._context.now(),
         }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.columns import dump
 from phasegate.apps.build.errors import one_line
 from phasegate.apps.build.flow import AGAIN, BASELINE, NAME, RISKY, UNFIT, place_of
-from phasegate.apps.build.stages.common import dump
 from phasegate.core import facts as f
 
 _OURS = frozenset({NAME, f"{NAME}-foreign"})

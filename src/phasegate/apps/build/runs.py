@@ -17,12 +17,12 @@ from typing import Any
 from phasegate import Engine, Run, RunStatus, Subject
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.applying.transaction import Recovered
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.deciding import Approvals
 from phasegate.apps.build.errors import CancelledError, HistoryError, PhaseExecutorError, told
 from phasegate.apps.build.flow import flow_of
 from phasegate.apps.build.results import orchestration_result, phase_result
 from phasegate.apps.build.stages import STAGES
-from phasegate.apps.build.stages.common import load
 from phasegate.apps.build.workshop import Workshop, Workshops
 from phasegate.errors import InputError, NotAllowed, PhasegateError, StoreError
 

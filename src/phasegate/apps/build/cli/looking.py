@@ -14,8 +14,8 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.cli import talking
 from phasegate.apps.build.cli.common import RunId, find_run, looked_at, typed
 from phasegate.apps.build.cli.reporting import UNFINISHED, next_steps, spent_words
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.flow import stage
-from phasegate.apps.build.stages.common import load
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError

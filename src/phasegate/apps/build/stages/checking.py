@@ -8,6 +8,7 @@ from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.columns import load
 from phasegate.apps.build.errors import ApprovalError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
 from phasegate.apps.build.health import commands
@@ -15,7 +16,7 @@ from phasegate.apps.build.risk import MOST
 from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.spec_rules import check_on_disk
-from phasegate.apps.build.stages.common import Stage, load, unfit
+from phasegate.apps.build.stages.common import Stage, unfit
 
 _PAID_BEFORE = {
     "token_usage": 0, "duration": 0.0, "attempt_ids": [], "health": None,

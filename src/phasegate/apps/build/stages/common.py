@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.build.errors import FileSystemError, HistoryError, PhaseExecutorError, one_line, told
 from phasegate.apps.build.flow import DONE, UNFIT, place_of, stage
@@ -129,13 +127,3 @@ def as_error(error: Exception, context: Context) -> PhaseExecutorError:
         return FileSystemError("E_DISK_FULL" if full else "E_FS", said)
     context.log.error("build.stage_failed", traceback=trace(error))
     return PhaseExecutorError("E_INTERNAL", one_line(f"{type(error).__name__}: {error}")[:300])
-
-
-def load(text: str | None) -> Any:
-    """The value of a JSON column."""
-    return None if text is None else orjson.loads(text)
-
-
-def dump(value: Any) -> str:
-    """A value for a JSON column."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
