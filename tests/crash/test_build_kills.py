@@ -84,7 +84,7 @@ def test_killed_at_any_commit(after: bool, forks: Forks, undisturbed: Undisturbe
         second = forks.run(str(folder), 1 + point % 5, after) if first else 0
         deaths += survived(forks, folder, undisturbed, first, second)
     print(f"{deaths} deaths at {len(points)} of {undisturbed.commits} commits")
-    assert deaths > 1.5 * len(points) - 2  # how many commits there are depends on what is committed together
+    assert deaths > len(points)  # how many commits there are depends on what is committed together
 
 
 def test_killed_at_any_step_on_the_file_system(forks: Forks, undisturbed: Undisturbed, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_killed_at_any_step_on_the_file_system(forks: Forks, undisturbed: Undist
         second = forks.run(str(folder), 0, False, 1 + 7 * point % 60) if first else 0
         deaths += survived(forks, folder, undisturbed, first, second)
     print(f"{deaths} deaths at {len(points)} of {undisturbed.steps} steps")
-    assert deaths > 1.5 * len(points) - 2
+    assert deaths > len(points)
 
 
 def test_killed_at_random_moments(forks: Forks, undisturbed: Undisturbed, tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def test_killed_at_any_commit(
         deaths += killed(forks, (address, files), itertools.chain([first], commits), after)
         assert finished(address) == undisturbed.contents
     print(f"{deaths} deaths at {undisturbed.commits} commits in {lives} databases")
-    assert deaths > (0.8 if EVERY else 10) * lives  # how many commits there are depends on what is committed together
+    # How many commits there are depends on what is committed together; none of these gets further than 17 of them.
+    assert deaths > (0.8 if EVERY else undisturbed.commits / 25) * lives
 
 
 def test_killed_at_random_moments(
