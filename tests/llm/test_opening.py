@@ -56,6 +56,23 @@ def test_the_second_model_answers_when_the_first_has_no_key(
     assert (found.model, found.calls, server.seen[0].stream) == ("gpt-4o-mini", 1, True)
 
 
+def test_a_missing_key_is_known_without_a_call(
+    server: FakeProvider, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    open_client([OPENAI, ANTHROPIC], record=tmp_path).ready()
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    open_client([ANTHROPIC, OPENAI]).ready()  # one is enough
+    with pytest.raises(LLMError) as found:
+        open_client(ANTHROPIC, record=tmp_path).ready()
+    assert (found.value.kind, found.value.hint) == ("auth", "set the environment variable ANTHROPIC_API_KEY")
+    with pytest.raises(LLMError, match=r"anthropic.*nobody"):
+        open_client([ANTHROPIC, "nobody:x"]).ready()
+    open_client(OPENAI, replay=tmp_path).ready()
+    with pytest.raises(LLMError, match="there is no folder gone"):
+        open_client(OPENAI, replay=tmp_path / "gone").ready()
+    assert server.seen == []
+
+
 def test_attempts_are_calls(server: FakeProvider) -> None:
     server.script(Failure(500))
     with pytest.raises(LLMError) as caught:

@@ -71,6 +71,10 @@ class ProviderClient(Client):
         # Outside of the handler, so that the provider's error and what it holds is not chained.
         raise failure
 
+    def ready(self) -> None:
+        """Raises ``LLMError`` when a package or the key is missing, or there is no such provider. Sends nothing."""
+        build(self._model)
+
     async def _named(self, wanted: str | None) -> str:
         """The model with its provider. Some names have a colon of their own, such as ``llama3:8b``."""
         if wanted is None:

@@ -43,6 +43,10 @@ class Recorder(Client):
         await asyncio.to_thread(self._write, self._folder / f"{key}.json", request, occurrence, response)
         return response
 
+    def ready(self) -> None:
+        """As the client says."""
+        self._client.ready()
+
     def _write(self, path: Path, request: Request, occurrence: int, response: Response) -> None:
         with _writing:
             recording = read(path) or {"request": shown(request), "responses": []}
@@ -65,6 +69,11 @@ class Replay(Client):
     async def generate(self, request: Request) -> Response:
         """The recorded answer. Raises ``LLMError`` of kind ``no_recording`` when there is none."""
         return await asyncio.to_thread(self._read, request)
+
+    def ready(self) -> None:
+        """Raises ``LLMError`` when the folder is not there."""
+        if not self._folder.is_dir():
+            raise LLMError("no_recording", f"there is no folder {self._folder.name} with recordings", calls=0)
 
     def _read(self, request: Request) -> Response:
         key, occurrence = request_key(request), request.occurrence

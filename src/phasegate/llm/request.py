@@ -82,6 +82,11 @@ class Client(Protocol):
         """The answer to one request. Raises ``LLMError`` when there is none."""
         ...
 
+    def ready(self) -> None:
+        """Raise ``LLMError`` when it is known without asking anybody that no request can be answered: a key or a library is
+        missing. Sends nothing."""
+        return  # not abstract: who says nothing is ready
+
 
 def deciding(request: Request) -> dict[str, Any]:
     """The parts of a request that decide its answer, as JSON values: not the timeout, not the metadata."""

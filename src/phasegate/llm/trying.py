@@ -55,6 +55,10 @@ class Retrying(Client):
             await self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
+    def ready(self) -> None:
+        """As the client says."""
+        self._client.ready()
+
     def _wait(self, attempt: int, asked: float | None) -> float:
         """Seconds until the next attempt. The random part stays when a time was named: all who were refused heard the same."""
         if asked is not None:
@@ -87,6 +91,16 @@ class Fallback(Client):
                 failures.append(error)
                 if not error.retryable and error.kind not in OF_ONE_PROVIDER:
                     break
+        raise together(failures)
+
+    def ready(self) -> None:
+        """Raises ``LLMError`` when none of the clients is ready."""
+        failures: list[LLMError] = []
+        for client in self._clients:
+            try:
+                return client.ready()
+            except LLMError as error:
+                failures.append(error)
         raise together(failures)
 
 

@@ -22,6 +22,7 @@ from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Command, FileFacts, PhaseSpec, Planned
+from phasegate.llm import open_client
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 SPEC = PhaseSpec("one", "One", "Do one thing", deliverables=("src/a.py",))
@@ -215,15 +216,15 @@ def test_deliverables_and_changed_files_are_looked_at_on_disk(place: Path) -> No
     assert checks.deliverables_present(context).harmful
 
 
-def test_the_client_is_made_and_nothing_is_sent(place: Path) -> None:
-    def broken() -> object:
-        raise ValueError("no key in sk-abcdefghijklmnopqrstuvwxyz123456")
-
+def test_a_client_without_a_key_is_told_before_anything_is_sent(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = open_client("openai:some-model")
+    monkeypatch.setenv("OPENAI_API_KEY", "a key")
     assert checks.credentials(context_of(place)).status == "skip"
-    assert checks.credentials(context_of(place, client=object)).status == "pass"
-    result = checks.credentials(context_of(place, client=broken))
+    assert checks.credentials(context_of(place, client=client.ready)).status == "pass"
+    monkeypatch.delenv("OPENAI_API_KEY")
+    result = checks.credentials(context_of(place, client=client.ready))
     assert (result.status, result.critical) == ("warn", False)
-    assert "abcdefghijklmnopqrstuvwxyz" not in result.message
+    assert "set the environment variable OPENAI_API_KEY" in result.message
 
 
 def suite(code: str) -> Command:

@@ -12,9 +12,9 @@ from unittest.mock import AsyncMock, MagicMock, Mock
 
 import pytest
 
-from phasegate.apps.build import PhaseExecutor
+from phasegate.apps.build import PhaseExecutor, PhaseOrchestrator
 from phasegate.errors import InputError, PhasegateError
-from phasegate.llm import Request
+from phasegate.llm import Request, open_client
 from tests.apps.build.ledger import check_books, rows
 from tests.apps.build.models import files, phase
 
@@ -168,6 +168,16 @@ def test_a_mock_that_gives_text_is_one(executor: Make) -> None:
 def test_what_cannot_be_asked_is_refused_at_once(client: object, repo: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError if client is None else PhasegateError):
         PhaseExecutor(client, repo, tmp_path / "other.db")
+
+
+def test_a_missing_key_is_among_the_checks_before_the_first_phase(executor: Make, monkeypatch: Any) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    made = executor(open_client("anthropic:some-model"))
+    told = PhaseOrchestrator(made).run_phases([phase(deliverables=["x.txt"])])
+    assert [each["code"] for each in told["phase_results"][0]["error_details"]] == ["E_LLM_AUTH"]
+    (found,) = (each for each in rows(made, "health_checks") if each["name"] == "credentials")
+    assert (found["moment"], found["status"], found["critical"]) == ("baseline", "warn", 0)
+    assert found["message"].endswith("set the environment variable ANTHROPIC_API_KEY")
 
 
 def test_a_call_that_takes_too_long_is_given_up_whoever_makes_it(executor: Make, monkeypatch: Any) -> None:

@@ -12,6 +12,7 @@ from phasegate.apps.build.health import manifest
 from phasegate.apps.build.health.context import Check, CheckResult, CheckStatus, HealthContext, Moment
 from phasegate.apps.build.health.testing import tests
 from phasegate.apps.build.validation import plausibility, syntax
+from phasegate.llm import LLMError
 
 
 def workspace(context: HealthContext) -> CheckResult:
@@ -98,15 +99,15 @@ def vcs_state(context: HealthContext) -> CheckResult:
 
 
 def credentials(context: HealthContext) -> CheckResult:
-    """Whether the model's client can be made. Nothing is sent to anybody. Never critical."""
+    """Whether the model's client has what it needs to ask. Nothing is sent to anybody. Never critical."""
     if context.client is None:
-        return CheckResult("credentials", "skip", "the client was given ready-made", critical=False)
+        return CheckResult("credentials", "skip", "nobody says who the model's client is", critical=False)
     try:
         context.client()
-    except Exception as error:  # whatever the caller's client raises
-        message = f"the model's client cannot be made: {type(error).__name__}: {one_line(str(error))}"
-        return CheckResult("credentials", "warn", message, critical=False)
-    return CheckResult("credentials", "pass", "the model's client can be made", critical=False)
+    except LLMError as error:
+        said = f"{error}; {error.hint}" if error.hint else str(error)
+        return CheckResult("credentials", "warn", f"the model cannot be asked: {one_line(said)}", critical=False)
+    return CheckResult("credentials", "pass", "nothing is missing to ask the model", critical=False)
 
 
 #: The checks, in their order, and when they are made.

@@ -50,9 +50,9 @@ class HealthContext:
 
     ``planned`` is what the phase did, empty before it; ``unreadable`` are files that could not be read as what their names say
     before it. ``manifest`` and ``baseline`` are from before it, ``now`` is the manifest with the changes on disk. ``commands``
-    are run for every phase besides the phase's ``test_cmd``, ``run`` runs one in the repository. ``client`` makes the model's
-    client or raises; ``history`` says what is wrong with the database, if anything is. ``reports`` is filled by the check of
-    tests, for the next baseline."""
+    are run for every phase besides the phase's ``test_cmd``, ``run`` runs one in the repository. ``client`` raises when the
+    model's client could answer nothing; ``history`` says what is wrong with the database, if anything is. ``reports`` is filled
+    by the check of tests, for the next baseline."""
 
     root: Root
     spec: PhaseSpec

@@ -162,7 +162,9 @@ def health_context(
     """What the checks of a moment are given. The whole history is only read before the first phase."""
     problem = shop.history_problem
     history = None if problem is None else partial(problem, moment == "before")
-    return HealthContext(shop.root, spec, shop.policy, protection, runner(shop), moment=moment, history=history, **more)
+    return HealthContext(
+        shop.root, spec, shop.policy, protection, runner(shop), moment=moment, client=shop.client.ready, history=history, **more,
+    )  # fmt: skip
 
 
 def observed(stage: Stage, context: Context, shop: Workshop) -> dict[str, Any] | None:
