@@ -168,8 +168,17 @@ def test_a_result_is_always_complete_and_json(value: Any) -> None:
     assert of_foreign(told, "p") == told
 
 
-def test_a_phase_that_cannot_even_be_checked_has_a_result() -> None:
-    result = run(Doing(good), 2, depends_on=5)
+@pytest.mark.parametrize("wanted", [5.5, {"a": "b"}, [["a"]], True])
+def test_what_a_phase_depends_on_is_a_list(wanted: Any) -> None:
+    executor = Doing(good)
+    result = run(executor, 2, depends_on=wanted)
+    assert [each["error_details"][0]["code"] for each in result["phase_results"]] == ["E_SPEC_TYPE"] * 2
+    assert executor.calls == 0
+
+
+def test_a_phase_that_cannot_even_be_checked_has_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("phasegate.apps.build.stages.foreign.id_of", lambda raw, number: 1 / 0)
+    result = run(Doing(good), 2)
     assert result["phase_results"]
     assert all(each["errors"] and each["status"] == "failed" for each in result["phase_results"])
 
@@ -201,6 +210,22 @@ def test_an_executor_may_be_asked_by_whoever_runs_an_event_loop() -> None:
     (told,) = loop.run_until_complete(ask())["phase_results"]
     loop.close()
     assert told["summary"] == "True"
+
+
+def test_an_executor_may_promise_its_result() -> None:
+    class Later(Doing):
+        async def execute_phase(self, phase_spec: Any, context_files: Any, protected_paths: Any = None) -> Any:
+            await asyncio.sleep(0)
+            return super().execute_phase(phase_spec, context_files, protected_paths)
+
+    def broken() -> Any:
+        raise ValueError("went wrong")
+
+    async def ask() -> Any:
+        return run(Later(good))
+
+    results = run(Later(good, broken), 2)["phase_results"] + asyncio.run(ask())["phase_results"]
+    assert [each["errors"] for each in results] == [[], ["The executor raised ValueError: went wrong"], []]
 
 
 def test_a_call_may_take_longer_than_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,6 +302,15 @@ def test_a_test_command_is_run_once_before_the_first_phase(repo: Path, tmp_path:
     result = PhaseOrchestrator(Somewhere(repo), 0).run_phases(phases, stop_on_failure=False)
     assert [each["success"] for each in result["phase_results"]] == [True, False, True, True]
     assert len(log.read_text()) == 1 + 3
+
+
+def test_a_test_command_that_is_none_is_told_before_the_executor_is_asked(repo: Path) -> None:
+    executor = Somewhere(repo)
+    phases = [phase(test_cmd="true && false"), phase(test_cmd=["true", 5]), phase()]
+    result = PhaseOrchestrator(executor, 0).run_phases(phases, stop_on_failure=False)
+    assert [each["success"] for each in result["phase_results"]] == [False, False, True]
+    assert all(each["error_details"][0]["code"].startswith("E_SPEC") for each in result["phase_results"][:2])
+    assert executor.calls == 1
 
 
 def test_what_failed_before_is_known_after_a_phase_with_another_command(repo: Path) -> None:

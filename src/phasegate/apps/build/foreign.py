@@ -29,7 +29,7 @@ from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plain import plain
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.results import orchestration_result, phase_result
-from phasegate.apps.build.schema import Command
+from phasegate.apps.build.schema import Command, PhaseSpec
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.stages import FOREIGN_STAGES
 from phasegate.apps.build.stages.foreign import Calls, ForeignShop
@@ -136,22 +136,29 @@ class ForeignChecks:
         found = check_health(context, phase_index=number, attempt=attempt, only=("workspace", "vcs_state", "tests"))
         return found.told(), before.advanced(found.reports).told()
 
-    def _context(self, raw: Any) -> HealthContext:
-        """For the checks only the test command of a phase counts: the rest of it is the executor's matter."""
+    def errors(self, raw: Any) -> Sequence[PhaseExecutorError]:
+        """What is wrong with the test command of a phase."""
+        return self._read(raw)[1]
+
+    def _read(self, raw: Any) -> tuple[PhaseSpec, Sequence[PhaseExecutorError]]:
+        """For the checks only the test command of a phase counts: the rest of it is the executor's matter. One that is none is
+        left out."""
         given = raw if isinstance(raw, Mapping) else {}
         command, scope = given.get("test_cmd"), given.get("scope")
         if command is None and isinstance(scope, Mapping):
             command = scope.get("test_cmd")
         named = {"description": "A phase whose executor knows what it means", "test_cmd": command}
-        spec, _, _ = read_spec(named, protection=self._protection)
-        if spec is None:  # the command is none
+        spec, errors, _ = read_spec(named, protection=self._protection)
+        if spec is None:
             spec, _, _ = read_spec({**named, "test_cmd": None}, protection=self._protection)
         assert spec is not None, "there is nothing in it that could be wrong"
+        return spec, errors
 
+    def _context(self, raw: Any) -> HealthContext:
         def run(command: Command) -> CommandResult:
             return commands.run(command, self._root.path, self._policy)
 
-        return HealthContext(self._root, spec, self._policy, self._protection, run)
+        return HealthContext(self._root, self._read(raw)[0], self._policy, self._protection, run)
 
 
 def checks_of(executor: Any, policy: Policy) -> ForeignChecks | None:

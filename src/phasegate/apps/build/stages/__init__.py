@@ -8,9 +8,9 @@ from typing import Any
 from phasegate.apps.build.flow import BASELINE
 from phasegate.apps.build.stages.applying import Accept, Apply, CheckHealth, Restore, TakeBaseline
 from phasegate.apps.build.stages.asking import Ask, SelectContext
-from phasegate.apps.build.stages.checking import Check, CheckForeign
+from phasegate.apps.build.stages.checking import Check
 from phasegate.apps.build.stages.committing import Commit
-from phasegate.apps.build.stages.foreign import ForeignBaseline, ForeignHealth, ForeignVerdict, Work
+from phasegate.apps.build.stages.foreign import ForeignBaseline, ForeignCheck, ForeignHealth, ForeignVerdict, Work
 from phasegate.apps.build.stages.parsing import Parse
 from phasegate.apps.build.stages.validating import Validate
 from phasegate.apps.build.stages.verdict import Verdict
@@ -22,5 +22,5 @@ STAGES: Mapping[str, Callable[[int], Any]] = {
     "commit": Commit,
 }  # fmt: skip
 FOREIGN_STAGES: Mapping[str, Callable[[int], Any]] = {
-    BASELINE: ForeignBaseline, "check": CheckForeign, "work": Work, "health": ForeignHealth, "verdict": ForeignVerdict,
+    BASELINE: ForeignBaseline, "check": ForeignCheck, "work": Work, "health": ForeignHealth, "verdict": ForeignVerdict,
 }  # fmt: skip

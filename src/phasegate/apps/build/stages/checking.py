@@ -13,7 +13,6 @@ from phasegate.apps.build.errors import ApprovalError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
 from phasegate.apps.build.health import commands
 from phasegate.apps.build.risk import MOST
-from phasegate.apps.build.schema import digest
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.spec_rules import check_on_disk
 from phasegate.apps.build.stages.common import Stage, unfit
@@ -36,7 +35,7 @@ class Check(Stage):
         carry = carried(context, self.number)
         raw = context.input["plan"][self.number - 1]
         protected = raw.get("protected_paths") if isinstance(raw, Mapping) else None
-        named = {"phase_id": _id(raw, self.number), "name": _name(raw, self.number), "carry": carry}
+        named = {"phase_id": id_of(raw, self.number), "name": name_of(raw, self.number), "carry": carry}
         if carry["stop"] is not None:
             return Outcome(SKIP, {**named, "reason": carry["stop"]})
         sick = (context.inputs.get(BASELINE) or {}).get("errors")
@@ -75,7 +74,7 @@ class Check(Stage):
             return unfit([ApprovalError("E_APPROVAL_REJECTED", said)], **named, warnings=list(warnings))
         found = {
             **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
-            "protected": list(protection.entries), "attempts": _attempts(context, spec.max_attempts),
+            "protected": list(protection.entries), "attempts": allowed_attempts(context, spec.max_attempts),
         }  # fmt: skip
         kept = self._kept(context, spec.phase_id, spec.sha256)
         return Outcome(DONE, found) if kept is None else Outcome(KEPT, {**found, "result": kept})
@@ -89,30 +88,6 @@ class Check(Stage):
         return {**load(rows[0]["result_json"]), **_PAID_BEFORE, "kept_from": before} if rows else None
 
 
-@dataclass(frozen=True)
-class CheckForeign(Stage):
-    """The same for an executor that is not ours, which checks the phase itself."""
-
-    def work(self, context: Context) -> Outcome:
-        """``done``, ``unfit`` when the phase is no mapping, or ``skip``."""
-        shop = self.shop(context)
-        shop.begin(context.run.id, self.number)
-        carry = carried(context, self.number)
-        raw = context.input["plan"][self.number - 1]
-        named = {"phase_id": _id(raw, self.number), "name": _name(raw, self.number), "carry": carry, "warnings": []}
-        if carry["stop"] is not None:
-            return Outcome(SKIP, {**named, "reason": carry["stop"]})
-        if not isinstance(raw, Mapping):
-            return unfit([SpecError("E_SPEC_TYPE", "a phase is a mapping with a description")], **named)
-        wanted = raw.get("depends_on") or []
-        for each in [wanted] if isinstance(wanted, str) else wanted:
-            if carry["statuses"].get(str(each)) != "succeeded":
-                return Outcome(SKIP, {**named, "reason": f"it depends on {each!r}, which has not succeeded"})
-        most = raw.get("max_attempts")
-        found = {**named, "spec": raw, "sha256": digest(raw), "attempts": _attempts(context, most)}
-        return Outcome(DONE, found)
-
-
 def carried(context: Context, number: int) -> dict[str, Any]:
     """What the phase before has handed on; at the beginning the health of the repository and nothing else."""
     if number > 1:
@@ -121,7 +96,8 @@ def carried(context: Context, number: int) -> dict[str, Any]:
     return {"baseline": context.inputs.get(BASELINE), "statuses": {}, "stop": None, "hints": []}
 
 
-def _attempts(context: Context, own: object) -> int:
+def allowed_attempts(context: Context, own: object) -> int:
+    """How many attempts a phase has: those of the run, or fewer if it says so itself."""
     most = int(context.input["max_retries"]) + 1
     return max(1, min(most, own)) if isinstance(own, int) and not isinstance(own, bool) else most
 
@@ -134,11 +110,13 @@ def _unknown(wanted: tuple[str, ...], known: Mapping[str, str]) -> list[SpecErro
     ]
 
 
-def _id(raw: object, number: int) -> str:
+def id_of(raw: object, number: int) -> str:
+    """What a phase calls itself, as long as nobody has read it; otherwise by its number."""
     given = raw.get("phase_id") if isinstance(raw, Mapping) else None
     return given if isinstance(given, str) and given else f"phase-{number}"
 
 
-def _name(raw: object, number: int) -> str:
+def name_of(raw: object, number: int) -> str:
+    """The name of a phase that nobody has read yet."""
     given = raw.get("name") or raw.get("description") if isinstance(raw, Mapping) else None
     return given.strip().splitlines()[0][:80] if isinstance(given, str) and given.strip() else f"phase {number}"

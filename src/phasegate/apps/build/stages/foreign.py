@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
 from phasegate import Context, Fatal, Outcome
-from phasegate.apps.build.errors import HealthCheckError, PhaseExecutorError
+from phasegate.apps.build.errors import HealthCheckError, PhaseExecutorError, SpecError
 from phasegate.apps.build.flow import AGAIN, DONE, SKIP, UNFIT
 from phasegate.apps.build.judging import Past, next_step
 from phasegate.apps.build.results import of_foreign, phase_result, raised
+from phasegate.apps.build.schema import digest
 from phasegate.apps.build.shop import Shop
 from phasegate.apps.build.spec import RETRY_KEY
-from phasegate.apps.build.stages.common import Stage
+from phasegate.apps.build.spec_fields import Fields
+from phasegate.apps.build.stages.checking import allowed_attempts, carried, id_of, name_of
+from phasegate.apps.build.stages.common import Stage, unfit
 
 NOT_CHECKED = "the health was not checked: nobody knows where the executor works"
 
@@ -84,6 +87,32 @@ class ForeignStage(Stage):
 
 
 @dataclass(frozen=True)
+class ForeignCheck(ForeignStage):
+    """Checks of a phase what this side of the executor has to do with; the rest is the executor's matter."""
+
+    def work(self, context: Context) -> Outcome:
+        """``done``, ``unfit`` when the phase cannot be understood, or ``skip``."""
+        shop = self.foreign(context)
+        shop.begin(context.run.id, self.number)
+        carry = carried(context, self.number)
+        raw = context.input["plan"][self.number - 1]
+        named = {"phase_id": id_of(raw, self.number), "name": name_of(raw, self.number), "carry": carry, "warnings": []}
+        if carry["stop"] is not None:
+            return Outcome(SKIP, {**named, "reason": carry["stop"]})
+        if not isinstance(raw, Mapping):
+            return unfit([SpecError("E_SPEC_TYPE", "a phase is a mapping with a description")], **named)
+        errors = list(shop.health.errors(raw)) if shop.health is not None else []
+        wanted = Fields(raw, errors, []).texts("depends_on", numbers=True) or ()
+        if errors:
+            return unfit(errors, **named)
+        for each in wanted:
+            if carry["statuses"].get(each) != "succeeded":
+                return Outcome(SKIP, {**named, "reason": f"it depends on {each!r}, which has not succeeded"})
+        most = allowed_attempts(context, raw.get("max_attempts"))
+        return Outcome(DONE, {**named, "spec": raw, "sha256": digest(raw), "attempts": most})
+
+
+@dataclass(frozen=True)
 class ForeignBaseline(ForeignStage):
     """What the tests say before the executor has done anything."""
 
@@ -115,7 +144,7 @@ class Work(ForeignStage):
 def executed(executor: Any, spec: dict[str, Any], phase_id: str) -> dict[str, Any]:
     """The result of an executor, whatever it returns or raises; only what interrupts it is raised."""
     try:
-        return of_foreign(_returned(executor.execute_phase, spec), phase_id)
+        return of_foreign(_awaited(_returned(executor.execute_phase, spec)), phase_id)
     except (KeyboardInterrupt, asyncio.CancelledError):
         raise
     except BaseException as error:
@@ -135,6 +164,23 @@ def _returned(execute: Callable[..., object], spec: dict[str, Any]) -> object:
     except ValueError:  # it does not tell
         pass
     return execute(**named)
+
+
+def _awaited(returned: object) -> object:
+    """What was promised, where a promise was returned. An event loop that runs here is in the middle of asking for this, so that
+    the promise is waited for in a thread of its own."""
+    if not inspect.isawaitable(returned):
+        return returned
+
+    async def kept() -> object:
+        return await returned
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(kept())
+    with ThreadPoolExecutor(1, "phasegate-foreign") as pool:
+        return pool.submit(asyncio.run, kept()).result()
 
 
 @dataclass(frozen=True)
