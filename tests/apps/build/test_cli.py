@@ -251,6 +251,22 @@ def test_a_dry_run_changes_nothing(cli: Call, place: Path) -> None:
     assert (code, out.count("Invalid phase specification")) == (1, 3), out
 
 
+def test_a_dry_run_finds_what_the_run_would_refuse(cli: Call) -> None:
+    Path("bad.yaml").write_text("""
+- {phase_id: a, description: x, depends_on: [b]}
+- {phase_id: b, description: x, acceptance_criteria: [{check: command, command: [no-such-program]}]}
+- {phase_id: c, description: x, depends_on: [b], test_cmd: [no-such-program]}
+- {phase_id: d, description: x, deliverables: [src/app.py/x]}
+""")
+    found = json.loads(cli("run", "bad.yaml", "--repo", "repo", "--dry-run", "--json")[1])
+    codes = [[error["code"] for error in each["errors"]] for each in found]
+    assert codes == [["E_SPEC_FIELD"], ["E_SPEC_COMMAND"], ["E_SPEC_COMMAND"], ["E_SPEC_PATH"]]
+    code, out, _ = cli("run", "bad.yaml", "--repo", "repo", "--replay", "answers", "--keep-going")
+    result = told(cli, "show")
+    assert (code, result["run"]["failed_phases"], result["run"]["skipped_phases"]) == (1, 3, 1), out
+    assert result["run"]["token_usage"] == 0
+
+
 def test_a_history_in_the_repository_makes_no_difference_to_a_copy(cli: Call) -> None:
     write(Path("own"))
     model = Scripted(lambda request: LIMIT if "Id: limit" in request.user else README)

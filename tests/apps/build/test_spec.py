@@ -130,10 +130,14 @@ def test_criteria_for_a_program_are_kept_apart() -> None:
         ({"check": "magic"}, "E_SPEC_CRITERION"),
         ({"check": ["file_exists"]}, "E_SPEC_CRITERION"),
         ({"check": "contains", "text": object()}, "E_SPEC_CRITERION"),
+        ({"check": "contains", "path": "a", "pattern": "("}, "E_SPEC_CRITERION"),
+        ({"check": "json_path", "path": "a", "query": "name"}, "E_SPEC_CRITERION"),
+        ({"check": "command", "command": "a | b"}, "E_SPEC_CRITERION"),
+        ({"check": "file_exists"}, "E_SPEC_CRITERION"),
         ({"check": "file_exists", "path": "../a"}, "E_SPEC_PATH"),
         (5, "E_SPEC_TYPE"),
     ],
-    ids=["no check", "unknown", "list", "object", "unsafe", "number"],
+    ids=["no check", "unknown", "list", "object", "pattern", "query", "shell", "no path", "unsafe", "number"],
 )
 def test_a_criterion_that_means_nothing_is_refused(given: object, code: str) -> None:
     assert codes({"acceptance_criteria": [given]}) == [code]

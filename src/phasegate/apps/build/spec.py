@@ -12,8 +12,10 @@ from collections.abc import Collection, Mapping
 from itertools import chain, count
 from typing import Any
 
+from phasegate.apps.build import criteria
 from phasegate.apps.build.deliverables import clean
 from phasegate.apps.build.errors import PhaseExecutorError, SpecError, UnsafePathError
+from phasegate.apps.build.health.commands import parse_command
 from phasegate.apps.build.paths.names import key, normalise
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.policy import Policy
@@ -27,7 +29,6 @@ RETRY_KEY = "_retry"
 CATEGORIES = frozenset({
     "docs", "feature", "refactor", "tests", "bugfix", "config", "schema_change", "frontend", "backend", "research",
 })  # fmt: skip
-CHECKS = frozenset({"file_exists", "contains", "not_contains", "command", "json_path"})
 _COMPLEXITIES: dict[str, Complexity] = {
     "low": "low", "simple": "low", "trivial": "low", "easy": "low",
     "medium": "medium", "moderate": "medium", "normal": "medium", "average": "medium",
@@ -179,19 +180,21 @@ class _Reader:
         return [each for each in words if each], checks
 
     def _check(self, fields: Fields, entry: Mapping[Any, Any]) -> list[Mapping[str, Any]]:
-        """A criterion for a program: a known check, of values that can be stored, about a safe path."""
+        """A criterion for a program: one that can be checked, of values that can be stored, about a safe path."""
         check = dict(entry)
-        name = check.get("check")
-        if not isinstance(name, str) or name not in CHECKS:
-            fields.error("E_SPEC_CRITERION", f"a criterion's 'check' must be one of {', '.join(sorted(CHECKS))}")
-        elif not is_json(check) or not all(isinstance(each, str) for each in check):
-            fields.error("E_SPEC_CRITERION", f"the criterion {name!r} has values that are not JSON")
-        elif "path" not in check:
-            return [check]
-        else:
+        if not is_json(check) or not all(isinstance(each, str) for each in check):
+            fields.error("E_SPEC_CRITERION", "a criterion has values that are not JSON")
+            return []
+        if "path" in check:
             path = self._path(fields, check["path"])
-            return [{**check, "path": path}] if path else []
-        return []
+            if path is None:
+                return []
+            check["path"] = path
+        fault = criteria.problem(check)
+        if fault is not None:
+            fields.error("E_SPEC_CRITERION", f"a criterion cannot be checked: {fault}")
+            return []
+        return [check]
 
     def _deliverables(self) -> tuple[tuple[str, ...], list[str]]:
         """The paths to deliver, in order, each once; and what stood among them and is no path."""
@@ -281,8 +284,6 @@ class _Reader:
         if not isinstance(given, str) and not (is_list(given) and all(isinstance(each, str) for each in given)):
             self._fields.wrong("test_cmd", "a command or a list of its arguments", given)
             return None
-        from phasegate.apps.build.health.commands import parse_command
-
         try:
             return parse_command(given if isinstance(given, str) else list(given)).argv
         except PhaseExecutorError as error:

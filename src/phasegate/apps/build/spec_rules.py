@@ -1,10 +1,11 @@
-"""What a phase may write and must deliver, put side by side. Only ``check_on_disk`` looks at the disk."""
+"""What a phase needs, may write and must deliver, put side by side. Only ``check_on_disk`` looks at the repository."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from phasegate.apps.build.errors import PhaseExecutorError, SpecError
+from phasegate.apps.build.health.commands import is_installed, parse_command
 from phasegate.apps.build.paths.names import ancestors, covers, key
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
@@ -43,6 +44,28 @@ def deliverable_errors(spec: PhaseSpec, protection: Protection, folds: bool = Fa
             cause = "this deliverable is among the files not to be changed; take one of the two away"
             errors.append(SpecError("E_SPEC_READ_ONLY", cause, path=path))
     return errors + list(_nested(spec.deliverables, folds))
+
+
+def unknown_phases(spec: PhaseSpec, known: Collection[str]) -> list[PhaseExecutorError]:
+    """The phases that a phase depends on and that are not among those before it."""
+    return [
+        SpecError("E_SPEC_FIELD", f"depends_on names {each!r}, which is no phase before this one")
+        for each in spec.depends_on
+        if each not in known
+    ]
+
+
+def missing_programs(spec: PhaseSpec, *, tests: bool) -> list[PhaseExecutorError]:
+    """The programs that the phase's criteria, and with ``tests`` its test command, would run and that are not installed."""
+    wanted = [("test_cmd", spec.test_cmd)] if tests and spec.test_cmd else []
+    wanted += [
+        ("a criterion", parse_command(each["command"]).argv) for each in spec.checks if each["check"] == "command"
+    ]
+    return [
+        SpecError("E_SPEC_COMMAND", f"{what} cannot be run: there is no program {argv[0]!r}")
+        for what, argv in wanted
+        if not is_installed(argv[0])
+    ]
 
 
 def check_on_disk(spec: PhaseSpec, root: Root) -> Found:

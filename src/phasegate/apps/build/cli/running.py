@@ -104,7 +104,7 @@ def run(
     if not repo.is_dir():
         raise InputError(f"{repo} is no folder", hint="--repo names the folder of the repository")
     if dry_run and replay is None:
-        preview(session, repo, read, told)
+        preview(session, repo, read, told, health=health)
         return
     client = client_of(told)
     if not read.phases:

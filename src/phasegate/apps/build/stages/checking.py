@@ -11,10 +11,9 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.columns import load
 from phasegate.apps.build.errors import ApprovalError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
-from phasegate.apps.build.health import commands
 from phasegate.apps.build.risk import MOST
 from phasegate.apps.build.spec import read_spec
-from phasegate.apps.build.spec_rules import check_on_disk
+from phasegate.apps.build.spec_rules import check_on_disk, missing_programs, unknown_phases
 from phasegate.apps.build.stages.common import Stage, unfit
 
 _PAID_BEFORE = {
@@ -54,19 +53,18 @@ class Check(Stage):
             policy=shop.policy,
         )
         if spec is not None:
-            on_disk = check_on_disk(spec, shop.root)
-            errors = [*errors, *_unknown(spec.depends_on, carry["statuses"]), *on_disk.errors]
+            errors = [*errors, *unknown_phases(spec, carry["statuses"]), *check_on_disk(spec, shop.root).errors]
         if spec is None or errors:
             return unfit(errors, **named, warnings=list(warnings))
         named |= {"phase_id": spec.phase_id, "name": spec.name}
-        missing = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
-        if missing is not None:
-            return Outcome(SKIP, {**named, "reason": f"it depends on {missing!r}, which has not succeeded"})
+        failed = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
+        if failed is not None:
+            return Outcome(SKIP, {**named, "reason": f"it depends on {failed!r}, which has not succeeded"})
         if spec.test_cmd and not context.input["health_checks"]:
             warnings = [*warnings, "test_cmd is not run: the health is not checked here"]
-        elif spec.test_cmd and not commands.is_installed(spec.test_cmd[0]):
-            said = f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}"
-            return unfit([SpecError("E_SPEC_COMMAND", said)], **named, warnings=list(warnings))
+        missing = missing_programs(spec, tests=context.input["health_checks"])
+        if missing:
+            return unfit(missing, **named, warnings=list(warnings))
         asks = spec.requires_approval and shop.policy.approval_from_risk <= MOST
         if asks and shop.approval_provider is None:
             # Nobody is paid for a change that nobody could approve.
@@ -100,14 +98,6 @@ def allowed_attempts(context: Context, own: object) -> int:
     """How many attempts a phase has: those of the run, or fewer if it says so itself."""
     most = int(context.input["max_retries"]) + 1
     return max(1, min(most, own)) if isinstance(own, int) and not isinstance(own, bool) else most
-
-
-def _unknown(wanted: tuple[str, ...], known: Mapping[str, str]) -> list[SpecError]:
-    return [
-        SpecError("E_SPEC_FIELD", f"depends_on names {each!r}, which is no phase before this one", path=None)
-        for each in wanted
-        if each not in known
-    ]
 
 
 def id_of(raw: object, number: int) -> str:
