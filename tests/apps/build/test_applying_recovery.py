@@ -86,15 +86,6 @@ def test_what_never_began_is_cleared_away(world: World) -> None:
     assert world.applier.open("t1") is None
 
 
-def test_what_somebody_goes_on_with_is_left(world: World) -> None:
-    world.begin(*world.three()).commit()
-    assert [each.outcome for each in world.applier.recover(lambda _: False, going_on={"t1"})] == ["left"]
-    assert world.read("src/app.py") == b"new app\n"
-    transaction = world.applier.open("t1")
-    assert transaction is not None
-    transaction.finish()
-
-
 def test_a_transaction_of_another_repository_is_left_alone(world: World, tmp_path: Path) -> None:
     before = world.tree()
     world.begin(*world.three()).commit()

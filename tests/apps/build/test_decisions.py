@@ -16,7 +16,7 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.approval import ApprovalRequest
 from phasegate.apps.build.errors import ApprovalError
 from phasegate.apps.build.policy import Policy
-from phasegate.errors import AlreadyDecided
+from phasegate.errors import AlreadyDecided, InputError
 from phasegate.testing import FakeClock
 from tests.apps.build.conftest import tree
 from tests.apps.build.models import Scripted, files, phase
@@ -266,6 +266,16 @@ def test_what_somebody_edits_while_it_waits_is_not_overwritten(executor: Make, r
     assert (done["status"], done["files_changed"]) == ("failed", [])
     assert [each["code"] for each in done["error_details"]] == ["E_CONCURRENT_EDIT"]
     assert tree(repo) == before
+
+
+@pytest.mark.parametrize("wrong", [{"request_id": []}, {"outcome": None}, {"by": 5}, {"comment": None}])
+def test_a_decision_is_made_of_texts(wrong: dict[str, Any], executor: Make) -> None:
+    made = executor(Scripted(CHANGE), approval_provider=Provider("pending"))
+    request = made.execute_phase(risky())["approval"]
+    said = {"request_id": request["request_id"], "outcome": "approved", "by": "ann", "comment": ""} | wrong
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        made.decide(said["request_id"], said["outcome"], by=said["by"], comment=said["comment"])
+    assert approvals(made) == [("pending", None)]
 
 
 def test_a_stored_change_that_is_not_what_was_shown_is_refused(executor: Make, repo: Path, tmp_path: Path) -> None:

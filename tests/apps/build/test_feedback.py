@@ -76,7 +76,7 @@ def test_an_error_that_stands_for_several_is_told_as_all_of_them() -> None:
 def test_of_a_program_the_last_eighty_lines_are_told_as_data() -> None:
     output = "".join(f"line {n}\n" for n in range(200))
     told = text(Feedback(output=output, newly_failing=("tests/test_a.py::test_x",)))
-    assert "These tests passed before and fail now:\n- tests/test_a.py::test_x\n" in told
+    assert "These tests fail with your changes and did not fail before:\n- tests/test_a.py::test_x\n" in told
     assert f"[[OUTPUT {TOKEN}]]\nline 120\n" in told
     assert f"line 199\n[[END {TOKEN}]]" in told
     assert "line 119" not in told

@@ -36,15 +36,9 @@ class ApprovalRequest:
     expires: datetime
 
     def told(self) -> dict[str, Any]:
-        """The request as JSON; ``from_told`` is the inverse."""
+        """The request as JSON."""
         times = {"created": self.created.isoformat(), "expires": self.expires.isoformat()}
         return {**asdict(self), "reasons": list(self.reasons), **times}
-
-    @classmethod
-    def from_told(cls, told: Mapping[str, Any]) -> ApprovalRequest:
-        """The inverse of ``told``."""
-        times = {name: datetime.fromisoformat(told[name]) for name in ("created", "expires")}
-        return cls(**{**told, "reasons": tuple(told["reasons"]), **times})
 
 
 class ApprovalProvider(Protocol):

@@ -174,8 +174,12 @@ class PhaseExecutor:
     def decide(self, request_id: str, outcome: str, *, by: str, comment: str = "") -> None:
         """Approve or reject a change that waits, by the id of its request; ``resume`` goes on then.
 
-        Raises ``ApprovalError`` when there is no such request, ``AlreadyDecided`` and ``Stale`` as the engine does.
+        Raises ``ApprovalError`` when there is no such request, ``InputError`` for what is no text, ``AlreadyDecided`` and
+        ``Stale`` as the engine does.
         """
+        for name, value in (("request_id", request_id), ("outcome", outcome), ("by", by), ("comment", comment)):
+            if not isinstance(value, str):
+                raise InputError(f"{name} is {value!r}; it must be text")
         self._runs.approvals.decide(request_id, outcome, by=by, comment=comment)
 
     def recover(self, *, keep_edits: bool = False) -> list[str]:

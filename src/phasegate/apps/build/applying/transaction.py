@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from phasegate.errors import InputError
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TRANSACTIONS = "txn"
 
-Outcome = Literal["discarded", "rolled_back", "finished", "left", "conflict", "foreign"]
+Outcome = Literal["discarded", "rolled_back", "finished", "conflict", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Recovered:
     """What became of a transaction that nobody brought to its end.
 
     ``discarded``: nothing of it was on disk. ``rolled_back``: the files are as they were. ``finished``: the files stay as they
-    are now. ``left``: it is applied, and whoever has it goes on. ``conflict``: ``error`` says which files could not be put back;
-    it is tried again with every recovery. ``foreign``: it belongs to another repository. ``paths`` are those it was about.
+    are now. ``conflict``: ``error`` says which files could not be put back; it is tried again with every recovery. ``foreign``:
+    it belongs to another repository. ``paths`` are those it was about.
     """
 
     id: str
@@ -227,12 +227,11 @@ class Applier:
             raise RollbackError("E_FS", f"transaction {id} belongs to another repository")
         return Transaction(self._root, directory, journal)
 
-    def recover(self, is_final: Callable[[str], bool], *, going_on: Collection[str] = ()) -> list[Recovered]:
+    def recover(self, is_final: Callable[[str], bool]) -> list[Recovered]:
         """Bring every unfinished transaction to an end: those that are applied and that ``is_final`` knows stay, all others are
-        taken back. Those of ``going_on`` that are applied are left as they are. A conflict is told, not raised; raises
-        ``FileSystemError`` if the state directory itself cannot be used."""
+        taken back. A conflict is told, not raised; raises ``FileSystemError`` if the state directory itself cannot be used."""
         with refusals():
-            recovered = [self._recovered(id, is_final, going_on) for id in self._ids()]
+            recovered = [self._recovered(id, is_final) for id in self._ids()]
         return [each for each in recovered if each]
 
     def _ids(self) -> list[str]:
@@ -252,7 +251,7 @@ class Applier:
         journals.write(journal, directory)
         return Transaction(self._root, directory, journal)
 
-    def _recovered(self, id: str, is_final: Callable[[str], bool], going_on: Collection[str]) -> Recovered | None:
+    def _recovered(self, id: str, is_final: Callable[[str], bool]) -> Recovered | None:
         directory = self._of(id)
         try:
             journal = journals.read(directory)
@@ -265,8 +264,6 @@ class Applier:
         told = Recovered(id, "rolled_back", transaction.paths, transaction.about)
         if not self._is_ours(journal):
             return replace(told, outcome="foreign")
-        if journal.state == "applied" and id in going_on:
-            return replace(told, outcome="left")
         if journal.state == "final" or (journal.state == "applied" and is_final(id)):
             transaction.finish()
             return replace(told, outcome="finished")

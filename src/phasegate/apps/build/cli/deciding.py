@@ -33,7 +33,8 @@ Stay = Annotated[bool, typer.Option("--stay", help="Record the decision, and do 
 
 
 def approve(session: Session, request: Request = None, *, by: By, comment: Comment = "", stay: Stay = False) -> None:
-    """Approve the change that waits, exactly as it was shown, and go on; no model is asked again."""
+    """Approve the change that waits, exactly as it was shown, and go on. The model is asked for it again only when somebody has
+    changed its files since."""
     _decide(session, request, "approved", by, comment, stay)
 
 

@@ -197,7 +197,10 @@ def _excerpt(error: Mapping[str, Any]) -> str:
 def _test_lines(feedback: Feedback, token: str) -> list[str]:
     lines = []
     if feedback.newly_failing:
-        lines += ["These tests passed before and fail now:", *_bullets(feedback.newly_failing[:_TESTS])]
+        lines += [
+            "These tests fail with your changes and did not fail before:",
+            *_bullets(feedback.newly_failing[:_TESTS]),
+        ]
         lines += _more(len(feedback.newly_failing) - _TESTS, "tests")
     tail = last_lines(feedback.output)
     if tail:
