@@ -11,6 +11,7 @@ from phasegate import database as databases
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.projection import project
 from phasegate.apps.build.tables import SCHEMA
+from phasegate.apps.prepared import prepared
 from phasegate.errors import NotADatabase, StoreError
 
 #: What the table ``meta`` says when the tables are those of ``tables.py``.
@@ -26,13 +27,7 @@ def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datet
     if database.is_file() and database.stat().st_size and databases.current(address) is None:
         raise NotADatabase(f"{database.name} is not a database of phasegate", hint="name another file for the history")
     registry.projection(project)
-    engine = Engine(address, registry, clock=clock)
-    try:
-        engine.migrate(MIGRATIONS, SCHEMA)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return prepared(Engine(address, registry, clock=clock), lambda engine: engine.migrate(MIGRATIONS, SCHEMA))
 
 
 def history_problem(engine: Engine, database: Path, *, whole: bool = True) -> str | None:

@@ -13,6 +13,7 @@ from phasegate import database as databases
 from phasegate.apps.discovery.agents.pool import AgentPool
 from phasegate.apps.discovery.flow import build_registry
 from phasegate.apps.discovery.tables import SCHEMA
+from phasegate.apps.prepared import prepared
 
 #: What leads a database to the tables of ``tables.py``.
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,12 +31,7 @@ def open_engine(
     """
     address = databases.address(str(database) if database else None)
     engine = Engine(address, registry or build_registry(agents=agents), clock=clock)
-    try:
-        engine.migrate(MIGRATIONS, SCHEMA)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return prepared(engine, lambda engine: engine.migrate(MIGRATIONS, SCHEMA))
 
 
 @contextmanager

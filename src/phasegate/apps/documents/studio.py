@@ -25,6 +25,7 @@ from phasegate.apps.documents.spending import budgets
 from phasegate.apps.documents.statements import REMEMBER_STUDIO
 from phasegate.apps.documents.step_executor import StepExecutor
 from phasegate.apps.documents.tables import SCHEMA
+from phasegate.apps.prepared import prepared
 from phasegate.errors import did_you_mean
 from phasegate.llm import Client, Prices, open_client
 from phasegate.llm.budget import Budgets
@@ -162,10 +163,4 @@ def _check_given(workflow: Workflow, documents: Mapping[str, Any]) -> None:
 
 def open_engine(database: str | None, tenant: str | None) -> Engine:
     """An engine on a database in which the tables of documents exist then; calls of models keep to their budgets."""
-    engine = Engine(databases.address(database), Registry(schemas=[SCHEMA]), tenant=tenant)
-    try:
-        prepare(engine)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return prepared(Engine(databases.address(database), Registry(schemas=[SCHEMA]), tenant=tenant), prepare)

@@ -37,6 +37,7 @@ def open_engine(
     from phasegate import Engine
     from phasegate.apps.outreach.flow import build_registry
     from phasegate.apps.outreach.schema import create_tables
+    from phasegate.apps.prepared import prepared
 
     registry = build_registry(
         sink=sink, providers=providers, campaigns=campaigns, sheet_ids=sheet_ids, verifier=verifier,
@@ -44,12 +45,7 @@ def open_engine(
         commit=lambda writes: engine.write(writes),  # noqa: PLW0108 - the engine comes into being below
     )  # fmt: skip
     engine = Engine(databases.address(str(database) if database else None), registry, tenant=tenant, clock=clock)
-    try:
-        create_tables(engine)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return prepared(engine, create_tables)
 
 
 def use_engine(engine: Engine | None) -> None:
