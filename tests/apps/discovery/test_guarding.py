@@ -29,6 +29,7 @@ from phasegate.apps.discovery.errors import DiscoveryError
 from phasegate.apps.discovery.guarding import guarded
 from phasegate.apps.discovery.phase_names import PHASES
 from phasegate.apps.discovery.phases import cleansing, common, importing, previewing
+from phasegate.errors import FlowError
 from tests.apps.discovery.steps import begun, host, hosts, made, mapped, names, waits_for, write
 from tests.waiting import wait_for
 
@@ -343,6 +344,37 @@ def test_error_handlers_are_told_and_what_they_do_cannot_hide_the_error(
     told = witness.told["error"]
     assert (told["error"], told["error_type"], told["phase"], told["flow_id"]) == (said, "Fatal", "data_import", flow)
     assert "after data_import" not in witness.called
+
+
+# --- wherever validators are named ---
+
+
+@SQLITE
+def test_validators_may_be_for_every_phase_of_a_flow_type_and_for_everything(
+    address: str, witness: Witness, tmp_path: Path
+) -> None:
+    def prepare(found: FlowTypeRegistry) -> None:
+        found.validators.register("flow", witness.validator("flow"))
+        found.validators.register("all", witness.validator("all"), everywhere=True)
+
+    config = replace(DISCOVERY, validators=("flow", "file_format_validation"))
+    with open_engine(address, registry=build_registry(config=config, prepare=prepare)) as engine:
+        discovery = Discovery(engine, OWN)
+        flow = begun(discovery, write(tmp_path / "a.csv", hosts(2)))
+        mapped(discovery, flow)
+        made(discovery, flow)
+        assert discovery.status(flow)["status"] == "completed"
+        assert witness.called == ["all", "flow"] * sum(not each.can_skip for each in DISCOVERY.phases)
+        witness.says["all"] = ValidationResult.of(["no"])
+        flow = begun(discovery, write(tmp_path / "b.csv", hosts(2)))
+        assert failed_with(discovery, flow) == "VALIDATION_FAILED: all: no"
+        told = discovery.execute(flow, "data_import", validation_overrides=["all", "flow"])
+        assert (told["status"], told["success"]) == ("completed", True)
+
+
+def test_a_flow_type_names_only_validators_that_are_registered() -> None:
+    with pytest.raises(FlowError, match="the flow type names the validator 'nobody'"):
+        build_registry(config=replace(DISCOVERY, validators=("nobody",)))
 
 
 # --- overrides --------------------------------------------------------------------------------------------------------

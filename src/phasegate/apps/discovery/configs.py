@@ -43,7 +43,7 @@ class PhaseConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowTypeConfig:
-    """One type of flow. Handlers are names in the registry."""
+    """One type of flow. Validators, which run before each of its phases, and handlers are names in the registry."""
 
     name: str
     display_name: str
@@ -52,6 +52,7 @@ class FlowTypeConfig:
     description: str = ""
     capabilities: frozenset[str] = frozenset({"pause_resume", "checkpointing", "iterations"})
     default_configuration: Mapping[str, Any] = field(default_factory=dict)
+    validators: tuple[str, ...] = ()
     initialization_handlers: tuple[str, ...] = ()
     finalization_handlers: tuple[str, ...] = ()
     error_handlers: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ class _Guard:
         overrides = (state.get("configuration") or {}).get("validation_overrides", {}).get(self.phase.name, [])
         errors: list[str] = []
         remarks: list[str] = []
-        for name in self.phase.validators:
+        for name in self._registries.validators.of(self.config, self.phase):
             if name not in overrides:
                 found = self._validated(name, given, state, {"skipped": overrides})
                 errors += [f"{name}{each}" for each in found.errors]

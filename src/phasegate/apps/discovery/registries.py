@@ -83,9 +83,21 @@ class ValidatorRegistry(_View):
 
     kind = "validator"
 
-    def register(self, name: str, function: Validator) -> None:
-        """Know a validator by a name. Raises ``FlowError`` when another one has it."""
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._everywhere: dict[str, None] = {}
+
+    def register(self, name: str, function: Validator, *, everywhere: bool = False) -> None:
+        """Know a validator by a name; with ``everywhere`` it runs before every phase of every flow type, otherwise where a flow
+        type or a phase names it. Raises ``FlowError`` when another one has the name."""
         self._register(name, function)
+        if everywhere:
+            self._everywhere[name] = None
+
+    def of(self, config: FlowTypeConfig, phase: PhaseConfig) -> tuple[str, ...]:
+        """The validators of a phase, each once, in the order in which they run: those of everything, of its flow type, its
+        own."""
+        return tuple(dict.fromkeys((*self._everywhere, *config.validators, *phase.validators)))
 
 
 class HandlerRegistry(_View):
@@ -176,6 +188,7 @@ class FlowTypeRegistry:
     def _problems(self, config: FlowTypeConfig) -> Iterator[str]:
         own = (*config.initialization_handlers, *config.finalization_handlers, *config.error_handlers)
         yield from self._unknown(self.handlers, "the flow type", own)
+        yield from self._unknown(self.validators, "the flow type", config.validators)
         for phase in config.phases:
             said = f"phase {phase.name!r}"
             yield from self._unknown(self.validators, said, phase.validators)

@@ -11,6 +11,7 @@ from phasegate import PhaseStatus, RunStatus
 from phasegate.apps.discovery.errors import DiscoveryError, InvalidFlowState
 from phasegate.apps.discovery.phase_names import PHASE_OF, PHASES, STEPS, canonical
 from phasegate.apps.discovery.phases.common import WARNINGS, dump, load
+from phasegate.apps.discovery.registries import FlowTypeRegistry
 from phasegate.apps.discovery.results import PhaseOutcome, PhaseResult
 from phasegate.apps.discovery.service.base import TERMINAL, Base, Entry, Flow
 from phasegate.apps.discovery.standing import phases_of
@@ -193,7 +194,8 @@ class Lifecycle(Base):
 
     def _override(self, found: Flow, phase: str, names: Sequence[str], entry: Entry) -> None:
         configuration = load(found.row["flow_configuration"]) or {}
-        known = self.engine.registry.deps.flow_types.get_phase_config("discovery", phase).validators
+        types: FlowTypeRegistry = self.engine.registry.deps.flow_types
+        known = types.validators.of(types.get("discovery"), types.get_phase_config("discovery", phase))
         unknown = sorted(set(names) - set(known))
         if unknown:
             raise DiscoveryError(f"{phase} has no validator {', '.join(unknown)}", hint=f"it has: {', '.join(known)}")
