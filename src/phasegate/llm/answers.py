@@ -27,6 +27,8 @@ T = TypeVar("T")
 PROMPT = ("prompt_tokens", "input_tokens")
 COMPLETION = ("completion_tokens", "output_tokens")
 TOTAL = ("total_tokens",)
+#: No count of tokens that is larger can be meant, nor stored by every database.
+MOST = 2**53
 CACHED = ("cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
 
 
@@ -115,10 +117,10 @@ def tokens(source: object) -> Usage | None:
 
 
 def number(source: object, names: tuple[str, ...]) -> int | None:
-    """The first of the names that holds a whole number from 0 upwards."""
+    """The first of the names that holds a whole number from 0 upwards, and no larger than any that could be meant."""
     for name in names:
         value = look(source, name)
-        if is_a(value, int) and not is_a(value, bool) and value >= 0:
+        if is_a(value, int) and not is_a(value, bool) and 0 <= value <= MOST:
             return int(value)
     return None
 

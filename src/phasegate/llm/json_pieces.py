@@ -64,11 +64,11 @@ def extent(text: str, start: int) -> tuple[int, State]:
     return len(text), "open"
 
 
-def pieces(text: str, meant: Callable[[str], bool]) -> Iterator[Piece]:
+def pieces(text: str, meant: Callable[[str], bool], *, foreign: bool = False) -> Iterator[Piece]:
     """The parts of a text that may be JSON, in their order, none inside another that is closed.
 
     ``meant`` says whether a part looks like what is sought. Such a part that is not closed, or is ragged, is the last one: what
-    follows may stand inside one of its strings. Fences with the label of another language are left out.
+    follows may stand inside one of its strings. Fences with the label of another language are left out unless ``foreign``.
     """
     at = skipped = 0
     behind_prose = False
@@ -77,7 +77,7 @@ def pieces(text: str, meant: Callable[[str], bool]) -> Iterator[Piece]:
         if found["fence"] is None:
             piece, at = _in_prose(text, found.start("begins"), meant)
         else:
-            fenced, at = _fenced(text, found)
+            fenced, at = _fenced(text, found, foreign)
             if fenced is None or (behind_prose and not fenced.label and not fenced.text.strip()):
                 # Of another language; or the end of a fence whose beginning is missing.
                 continue
@@ -107,11 +107,11 @@ def _before_fence(piece: Piece) -> str:
     return piece.text if fence is None else piece.text[: fence.start()]
 
 
-def _fenced(text: str, fence: re.Match[str]) -> tuple[Piece | None, int]:
-    """The block behind a fence, and where to look on. None for a block of another language."""
+def _fenced(text: str, fence: re.Match[str], any_language: bool) -> tuple[Piece | None, int]:
+    """The block behind a fence, and where to look on. None for a block of another language, unless that is wanted."""
     label = fence["label"].lower()
     start = fence.end()
-    foreign = bool(label) and label not in JSON_LABELS
+    foreign = bool(label) and label not in JSON_LABELS and not any_language
     at, state = _values(text, start) if not foreign else (start, _CLOSED)
     closing = next(
         (each for each in _CLOSING[fence["fence"][0]].finditer(text, at) if len(each[1]) >= len(fence["fence"])), None

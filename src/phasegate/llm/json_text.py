@@ -85,8 +85,8 @@ def find(text: str, sought: Sought, *, deepest: int = DEEPEST, longest: int = LO
     """The value an answer has in it.
 
     Looked for in this order: the whole text, whatever value it is; the last block fenced as JSON that fits; the first block
-    fenced without a label; the first object or list in prose. The part that was meant and is broken is repaired when ``repair``
-    allows it, and no other part stands in for it.
+    fenced without a label; the first object or list in prose; the last block fenced as something else. The part that was meant
+    and is broken is repaired when ``repair`` allows it, and no other part stands in for it.
 
     Raises ``JSONTextError`` when there is none. Its problem is ``open`` when the text ends inside of the part that was meant.
     """
@@ -97,6 +97,8 @@ def find(text: str, sought: Sought, *, deepest: int = DEEPEST, longest: int = LO
             raise
         whole = error
     parts = list(pieces(text, sought.resembles))
+    if not any(sought.resembles(each.text) for each in parts):
+        parts = list(pieces(text, sought.resembles, foreign=True))  # under another label is better than nowhere
     other = False
     for part in _ranked(parts, sought):
         for method, piece in _readings(text, part, sought):
@@ -130,6 +132,7 @@ def _ranked(parts: Sequence[Piece], sought: Sought) -> Iterator[Piece]:
     yield from (each for each in reversed(closed) if each.label in JSON_LABELS)
     yield from (each for each in closed if each.label == "")
     yield from (each for each in closed if each.label is None)
+    yield from (each for each in reversed(closed) if each.label and each.label not in JSON_LABELS)
 
 
 def _readings(text: str, part: Piece, sought: Sought) -> Iterator[tuple[str, Piece]]:

@@ -45,6 +45,11 @@ class Request:
             raise InputError(f"timeout is {self.timeout}; it must be more than 0 seconds")
 
     @property
+    def timeout_s(self) -> float | None:
+        """``timeout``, as some clients call it."""
+        return self.timeout
+
+    @property
     def occurrence(self) -> int:
         """Which of several equal requests this is, from 0. Raises ``InputError`` when the metadata says nonsense."""
         number = self.metadata.get("occurrence", 0)

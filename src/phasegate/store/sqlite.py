@@ -61,10 +61,14 @@ class SQLiteStore(SqlStore):
         self._writer = self._engine.execution_options(phasegate_begin="BEGIN IMMEDIATE")
 
     def _configure(self, connection: sqlite3.Connection, _record: Any) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute(f"PRAGMA busy_timeout={int(self._busy * 1000)}")
-        _use_log(connection)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute(f"PRAGMA busy_timeout={int(self._busy * 1000)}")
+            _use_log(connection)
+        except sqlite3.Error as error:
+            # What an event raises SQLAlchemy passes on as it is, and nobody would recognise it.
+            raise sa.exc.DBAPIError.instance("PRAGMA", None, error, sqlite3.Error) from error
 
     # --- the file ---
 

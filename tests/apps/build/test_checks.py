@@ -388,3 +388,34 @@ def test_checks_change_nothing(place: Path) -> None:
     check_health(context)
     check_health(replace(context, moment="before"))
     assert tree() == before
+
+
+def test_what_git_lists_anew_because_of_what_it_ignores_is_only_told(place: Path) -> None:
+    git(place, "init", "-q")
+    (place / "debug.log").write_text("x\n")
+    context = context_of(place)
+
+    def looked() -> Manifest:
+        return manifest.take(context.root, context.protection, (), context.run, context.policy)
+
+    before = looked()
+    (place / ".gitignore").write_text("*.log\n")
+    planned = (Planned(".gitignore", "create", FileFacts(".gitignore"), b"*.log\n", 0o644),)
+    found = checks.unexpected_changes(replace(context, planned=planned, manifest=before, now=looked()))
+    assert (found.status, found.details["paths"]) == ("warn", ["debug.log"])
+    (place / "src/a.py").write_text("other\n")
+    found = checks.unexpected_changes(replace(context, planned=planned, manifest=before, now=looked()))
+    assert (found.status, found.details["paths"]) == ("fail", ["src/a.py"])
+
+
+def test_who_works_with_git_meanwhile_changes_nothing_protected(place: Path) -> None:
+    git(place, "init", "-q")
+    context = context_of(place)
+    before = manifest.take(context.root, context.protection, (), context.run, context.policy)
+    git(place, "add", ".")
+    git(place, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-qm", "x")
+    after = manifest.take(context.root, context.protection, (), context.run, context.policy)
+    assert manifest.differences(before.protected, after.protected) == []
+    (place / ".git/hooks/pre-commit").write_text("#!/bin/sh\n")
+    after = manifest.take(context.root, context.protection, (), context.run, context.policy)
+    assert manifest.differences(before.protected, after.protected) == [".git/hooks/pre-commit"]

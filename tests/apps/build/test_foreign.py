@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from phasegate.apps.build import PhaseOrchestrator
 from phasegate.apps.build.foreign import ForeignChecks
 from phasegate.apps.build.results import of_foreign, phase_result
+from phasegate.errors import InputError
 from tests.apps.build.models import phase
 
 KEYS = set(phase_result())
@@ -181,6 +182,16 @@ def test_a_phase_that_cannot_even_be_checked_has_a_result(monkeypatch: pytest.Mo
     result = run(Doing(good), 2)
     assert result["phase_results"]
     assert all(each["errors"] and each["status"] == "failed" for each in result["phase_results"])
+
+
+def test_phases_may_be_called_by_numbers() -> None:
+    result = PhaseOrchestrator(Doing(good), 0, False).run_phases([phase(phase_id=1), phase(phase_id=2, depends_on=[1])])
+    assert [(each["phase_id"], each["success"]) for each in result["phase_results"]] == [("1", True), ("2", True)]
+
+
+def test_there_are_no_earlier_runs_of_another_executor() -> None:
+    with pytest.raises(InputError, match="no run of this executor"):
+        PhaseOrchestrator(Doing(good)).run_phases([phase()], run_id="r1")
 
 
 # --- where and when it works ---

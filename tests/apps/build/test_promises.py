@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import date
@@ -573,3 +574,82 @@ def test_bytes_that_nobody_spoke_of_stay_as_they_are(executor: Make, repo: Path)
     assert (repo / "größe 数.txt").read_text() == "two\n"
     assert (repo / "pkg/__init__.py").read_bytes() == b""
     assert told["files_changed"] == sorted([*named, "pkg/__init__.py"])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"summary": "Fine.", "files": [], "no_changes_reason": "all fine"},
+        files(("modify", "src/util.py", "LIMIT = 3\n")),
+    ],
+    ids=["nothing", "as it is"],
+)
+def test_who_changes_nothing_meets_the_criteria_all_the_same(answer: Any, executor: Make, repo: Path) -> None:
+    (repo / "empty.txt").write_text("")
+    criterion = {"check": "contains", "path": "src/util.py", "text": "LIMIT = 4"}
+    spec = phase(context_files=["src/util.py"], acceptance_criteria=[criterion, "It works."])
+    told = executor(Scripted(answer)).execute_phase(spec)
+    assert codes(told) == ["E_HEALTH_CRITERION"]
+    met = executor(Scripted(answer)).execute_phase({**spec, "acceptance_criteria": ["It works."]})
+    assert met["success"]
+    assert "1 of 1 acceptance criteria were not machine-checked" in met["warnings"]
+    said = {"summary": "Fine.", "files": [], "already_satisfied": ["empty.txt"]}
+    assert codes(executor(Scripted(said)).execute_phase(phase(deliverables=["empty.txt"]))) == ["E_DELIVERABLE_EMPTY"]
+
+
+def test_what_was_shown_only_in_part_is_not_replaced(executor: Make, repo: Path) -> None:
+    long = "".join(f"LINE_{n} = {n}  # {'x' * 30}\n" for n in range(6_000))
+    (repo / "long.py").write_text(long)
+    answer = files(("modify", "long.py", long.replace("LINE_9 = 9", "LINE_9 = 10")))
+    model = Scripted(answer, {"summary": "Edited.", "operations": [
+        {"type": "replace", "file_path": "long.py", "start_line": 10, "end_line": 10, "content": "LINE_9 = 10\n"}
+    ]})  # fmt: skip
+    made = executor(model, max_tokens=60_000)
+    (told,) = run(made, phase(deliverables=["long.py"]))["phase_results"]
+    assert "each line begins with its number" in model.requests[0].user
+    assert (told["success"], told["retry_count"]) == (True, 1)
+    assert "E_MODIFY_UNSEEN" in model.requests[1].user
+    assert (repo / "long.py").read_text() == long.replace(f"LINE_9 = 9  # {'x' * 30}", "LINE_9 = 10")
+
+
+def test_arguments_hold_beside_what_the_phase_itself_says(executor: Make, repo: Path) -> None:
+    model = Scripted(files(("modify", "src/util.py", "LIMIT = 4\n")))
+    for own in ([], ["README.md"]):
+        spec = phase(protected_paths=own, context_files=["README.md"])
+        told = executor(model).execute_phase(spec, ["src/util.py"], ["src/"])
+        assert codes(told) == ["E_PROTECTED"]
+        assert {"README.md", "src/util.py"} <= {each["path"] for each in told["context"]["files"]}
+
+
+def test_the_next_prompt_has_what_the_last_answer_was(executor: Make) -> None:
+    bad = files(("create", "x.txt", "first line\n"), ("create", "y.py", "def (\n"), summary="My summary.")
+    model = Scripted(bad, "no json", files(("create", "x.txt", "x\n"), ("create", "y.py", "y = 1\n")))
+    (told,) = run(executor(model), phase(deliverables=["x.txt", "y.py"]))["phase_results"]
+    assert told["success"]
+    second, third = (each.user for each in model.requests[1:])
+    assert all(each in second for each in ("Summary of the last answer: My summary.", "first line", "✓ x.txt"))
+    assert all(each in third for each in ("✗ x.txt", "✗ y.py"))
+    assert "first line" not in third
+
+
+def test_a_criterion_that_is_not_met_tells_its_command_and_output(executor: Make) -> None:
+    command = [sys.executable, "-c", "print('first\\nsecond'); raise SystemExit(3)"]
+    model = Scripted(files(("create", "x.txt", "x\n")))
+    run(executor(model), phase(acceptance_criteria=[{"check": "command", "command": command}]), retries=1)
+    assert "ended with exit code 3" in model.requests[1].user
+    assert "first\nsecond" in model.requests[1].user
+
+
+def test_all_files_that_were_changed_unseen_are_shown_in_the_next_attempt(executor: Make, repo: Path) -> None:
+    for name in "abc":
+        (repo / f"{name}.txt").write_text(f"{name}\n")
+    new = [f"new{n}.txt" for n in range(5)]
+    head = json.dumps({"type": "meta", "summary": "Did it.", "total_operations": 8})
+    made = [json.dumps({"type": "create", "file_path": each, "content": "x\n"}) for each in new]
+    edits = [
+        json.dumps({"type": "modify", "file_path": f"{name}.txt", "operations": [{"type": "append", "content": "z\n"}]})
+        for name in "abc"
+    ]
+    model = Scripted("\n".join([head, *made, *edits]))
+    (told,) = run(executor(model), phase(deliverables=new), retries=1)["phase_results"]
+    assert (told["success"], told["retry_count"]) == (True, 1)

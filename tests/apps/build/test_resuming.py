@@ -14,7 +14,7 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.errors import HistoryError, LockError, RollbackError
 from phasegate.apps.build.health.context import CheckResult, HealthContext
 from phasegate.apps.build.policy import Policy
-from phasegate.errors import InputError, UnknownName
+from phasegate.errors import InputError
 from tests.apps.build.conftest import FILES, tree
 from tests.apps.build.models import Scripted, files, phase
 
@@ -165,9 +165,9 @@ def test_a_run_that_waits_is_gone_on_with_only_by_the_same_plan(executor: Make, 
 
 def test_a_run_that_nobody_knows_cannot_be_gone_on_with(executor: Make) -> None:
     made = executor(Scripted(""))
-    with pytest.raises(UnknownName, match="nobody"):
+    with pytest.raises(InputError, match="there is no run 'nobody'"):
         made.resume("nobody")
-    with pytest.raises(UnknownName, match="nobody"):
+    with pytest.raises(InputError, match="there is no run 'nobody'"):
         plain(made).run_phases([phase()], run_id="nobody")
     assert made.execute_phase({"description": ""})["success"] is False  # the lock is free
 
@@ -286,3 +286,8 @@ def test_a_history_that_may_only_be_read_is_said_at_once(repo: Path, tmp_path: P
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     folder.chmod(0o755)
+
+
+def test_limits_with_which_nothing_could_be_decided_are_refused() -> None:
+    with pytest.raises(InputError, match="approval_timeout"):
+        Policy(approval_timeout=0)

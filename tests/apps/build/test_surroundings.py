@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,13 +31,22 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_program_that_is_not_there_is_refused_before_anything_is_paid_for(executor: Make) -> None:
+def test_tests_whose_program_is_missing_are_skipped_and_told(executor: Make) -> None:
+    made = executor(Scripted(GOOD))
+    result = PhaseOrchestrator(made).run_phases([changing(test_cmd=["no-such-program-here"])])
+    (told,), (health,) = result["phase_results"], result["health_check_results"]
+    (tests,) = (each for each in health["checks"] if each["name"] == "tests")
+    assert (told["success"], tests["status"]) == (True, "skip")
+    assert "there is no program 'no-such-program-here'" in told["warnings"][0]
+
+
+def test_a_criterion_whose_program_is_missing_is_refused_before_anything_is_paid_for(executor: Make) -> None:
     model = Scripted(GOOD)
-    (told,) = PhaseOrchestrator(executor(model)).run_phases([changing(test_cmd=["no-such-program-here"])])[
-        "phase_results"
-    ]
+    criterion = {"check": "command", "command": ["no-such-program-here"]}
+    told = executor(model).execute_phase(changing(acceptance_criteria=[criterion]))
     assert (model.calls, told["success"]) == (0, False)
     assert told["error_details"][0]["code"] == "E_SPEC_COMMAND"
+    assert "before its first attempt" in told["summary"]
 
 
 def test_whoever_checks_no_health_is_told_that_no_tests_are_run(executor: Make) -> None:
@@ -157,3 +167,103 @@ def test_a_history_is_a_path_of_a_file(given: Any, repo: Path) -> None:
     with pytest.raises(InputError, match="no path of a file"):
         PhaseExecutor(Scripted(""), repo, given)
     assert tree(repo) == before
+
+
+def test_what_tests_rewrite_anyway_is_charged_to_no_phase(executor: Make, repo: Path) -> None:
+    (repo / "log.txt").write_text("")
+    spec = changing(test_cmd=python("open('log.txt', 'a').write('ran')"), context_files=["log.txt", "src/util.py"])
+    (told,) = PhaseOrchestrator(executor(Scripted(GOOD)), max_retries=0).run_phases([spec])["phase_results"]
+    assert told["errors"] == []
+    assert (repo / "log.txt").read_text() == "ranran"
+
+
+def test_what_a_phase_without_tests_breaks_is_not_charged_to_the_next(executor: Make) -> None:
+    broken = files(("modify", "src/util.py", "LIMIT = 0\n"))
+    model = Scripted(broken, files(("create", "new.txt", "x\n")))
+    first = phase("Lower the limit.", ["src/util.py"], context_files=["src/util.py"])
+    second = phase(
+        "Make a file.",
+        ["new.txt"],
+        test_cmd=python("import sys; sys.path.insert(0, 'src')\nimport util; 1 / util.LIMIT"),
+    )
+    result = PhaseOrchestrator(executor(model), max_retries=0).run_phases([first, second])
+    assert [each["errors"] for each in result["phase_results"]] == [[], []]
+
+
+@pytest.mark.parametrize("given", ["./src/util.py", "../out.log", "/etc/hostname"])
+def test_context_in_another_spelling_or_from_outside_is_no_change(given: str, executor: Make, repo: Path) -> None:
+    outside = repo.parent / "out.log"
+    outside.write_text("a\n")
+    code = f"open({str(outside)!r}, 'a').write('b')"
+    spec = changing(test_cmd=python(code), context_files=[given, "src/util.py"])
+    (told,) = PhaseOrchestrator(executor(Scripted(GOOD)), max_retries=0).run_phases([spec])["phase_results"]
+    assert told["errors"] == []
+
+
+class Exits:
+    """Ends the program wherever it is asked."""
+
+    def decide(self, request: Any) -> Any:
+        raise SystemExit(1)
+
+
+def test_whoever_ends_the_program_inside_of_a_phase_ends_that_phase_only(executor: Make, repo: Path) -> None:
+    def check(context: Any) -> Any:
+        raise SystemExit(2)
+
+    def ask(request: Any) -> Any:
+        raise SystemExit(3)
+
+    before = tree(repo)
+    plan = [changing(), changing()]
+    made = executor(Scripted(GOOD), checks=[check])
+    result = PhaseOrchestrator(made, max_retries=0).run_phases(plan, stop_on_failure=False)
+    assert [each["error_details"][0]["code"] for each in result["phase_results"]] == ["E_HEALTH_CHECK"] * 2
+    result = PhaseOrchestrator(executor(ask), max_retries=0).run_phases(plan, stop_on_failure=False)
+    assert [each["error_details"][0]["code"] for each in result["phase_results"]] == ["E_LLM_CLIENT"] * 2
+    told = executor(Scripted(GOOD), approval_provider=Exits()).execute_phase(changing(requires_approval=True))
+    assert told["status"] == "rejected"
+    assert tree(repo) == before
+
+
+def test_a_file_that_could_not_be_put_back_stops_the_run_and_is_told(
+    executor: Make, repo: Path, tmp_path: Path
+) -> None:
+    def damage(context: Any) -> Any:
+        for kept in tmp_path.glob("build.db.state/*/txn/*/old/0"):
+            kept.write_text("damaged")
+        raise ValueError("no")
+
+    model = Scripted(GOOD)
+    made = executor(model, checks=[damage])
+    result = PhaseOrchestrator(made, max_retries=0).run_phases([changing(), changing()], stop_on_failure=False)
+    (told,) = result["phase_results"]
+    assert told["error_details"][-1]["code"] == "E_ROLLBACK"
+    assert "Nothing was changed" not in told["summary"]
+    assert (model.calls, result["skipped_phases"]) == (1, 1)
+
+
+@pytest.mark.parametrize("spelled", ["link/h.db", "sub/../h.db", "../repo/h.db", "linked.db"])
+def test_the_history_is_out_of_reach_however_its_path_is_spelled(spelled: str, repo: Path) -> None:
+    (repo / "sub").mkdir()
+    (repo / "link").symlink_to(repo, target_is_directory=True)
+    (repo / "linked.db").symlink_to(repo / "h.db")
+    own = ["linked.db", "h.db"] if spelled == "linked.db" else ["h.db", "h.db-journal", "h.db.state/x"]
+    for path in own:
+        model = Scripted(files(("create", path, "x\n")), files(("delete", path)))
+        with PhaseExecutor(model, repo, repo / spelled) as made:
+            told = made.execute_phase(phase(), ["h.db", "h.db.state/**"])
+            again = made.execute_phase(phase(), ["h.db"])
+        assert {each["error_details"][0]["code"] for each in (told, again)} <= {"E_PROTECTED", "E_SYMLINK"}, path
+        assert all(not each["path"].startswith("h.db") for each in told["context"].get("files", ()))
+
+
+def test_a_folder_that_may_not_be_looked_into_fails_its_phase_and_no_other(executor: Make, repo: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("the administrator may look everywhere")
+    (repo / "sec").mkdir(mode=0)
+    result = PhaseOrchestrator(executor(Scripted(GOOD)), max_retries=0).run_phases(
+        [phase("Write.", ["sec/x.py"]), changing(context_files=["sec/x.py", "src/util.py"])], stop_on_failure=False
+    )
+    (repo / "sec").chmod(0o700)
+    assert [each["success"] for each in result["phase_results"]] == [False, True]

@@ -69,6 +69,30 @@ def test_quiet_pytest_is_read(tmp_path: Path) -> None:
     assert report.collected == 5
 
 
+SUBTESTS = """
+def test_parts(subtests):
+    for n in range(3):
+        with subtests.test(msg="part", n=n): assert n != 1
+def test_old(): assert 0
+"""
+
+
+@pytest.mark.parametrize("quiet", ["-q", "-qq"])
+def test_pytest_with_other_counts_or_without_any_is_read(tmp_path: Path, quiet: str) -> None:
+    (tmp_path / "test_a.py").write_text(SUBTESTS)
+    report = read_report(pytest_in(tmp_path, quiet))
+    assert (report.runner, report.exit, report.collection) == ("pytest", 1, ())
+    assert report.failing == ("[part] (n=1) test_a.py::test_parts", "test_a.py::test_old", "test_a.py::test_parts")
+
+
+def test_of_several_sessions_every_failure_counts(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"test_{name}.py").write_text(f"def test_{name}(): assert 0\n")
+    one, other = (pytest_in(tmp_path, f"test_{name}.py") for name in ("a", "b"))
+    report = read_report(CommandResult(1, f"{one.output}\nFAILED to say anything\n{other.output}"))
+    assert (report.failing, report.collected) == (("test_a.py::test_a", "test_b.py::test_b"), 2)
+
+
 def test_pytests_collection_errors_are_read(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text(PYTEST)
     (tmp_path / "test_b.py").write_text("import no_such_module\n")

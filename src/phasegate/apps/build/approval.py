@@ -81,7 +81,7 @@ def ask(provider: ApprovalProvider | None, request: ApprovalRequest, now: dateti
     who = type(provider).__name__
     try:
         answer: object = provider.decide(request)
-    except Exception as error:  # a gate that does not work must not open
+    except (Exception, SystemExit) as error:  # a gate that does not work must not open
         return Decision(
             "rejected", who, f"it could not be decided: {type(error).__name__}: {one_line(str(error))[:300]}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from phasegate.errors import InputError
@@ -40,6 +40,15 @@ def is_whole(value: object, *, least: int) -> bool:
 def is_list_of_text(value: object) -> bool:
     """Whether a value is a list of texts."""
     return isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+
+
+def with_arguments(spec: object, context_files: Sequence[str] | None, protected_paths: Sequence[str] | None) -> object:
+    """A phase whose own lists have what was given beside it in front; as it is where it has none, or something else."""
+    if not isinstance(spec, Mapping):
+        return spec
+    given = (("context_files", context_files), ("protected_paths", protected_paths))
+    lists = {name: [*value, *spec[name]] for name, value in given if value and is_list_of_text(spec.get(name))}
+    return {**spec, **lists}
 
 
 def awaitable(sleep: Callable[[float], object] | None) -> Callable[[float], Awaitable[object]] | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from phasegate.apps.build.errors import HealthCheckError, PhaseExecutorError, UnsafePathError, one_line
 from phasegate.apps.build.health.commands import CommandResult, parse_command
+from phasegate.apps.build.health.testreports import shown
 from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.schema import Command, Found, PhaseSpec
@@ -118,8 +119,8 @@ def _run(criterion: Criterion, _: Root, run_command: RunCommand) -> HealthCheckE
     if result.missing is not None:
         return _error(criterion, f"cannot be checked: {result.missing}", fatal=True)
     what = "did not end in time" if result.timed_out else f"ended with exit code {result.exit}"
-    output = one_line(result.output[-2_000:])
-    return _error(criterion, f"the command {what}", output=output)
+    said = " ".join(_command(criterion).argv)
+    return _error(criterion, f"the command {one_line(said)[:120]} {what}", output=shown(result.output))
 
 
 _KINDS: dict[str, Callable[[Criterion, Root, RunCommand], HealthCheckError | None]] = {

@@ -98,7 +98,7 @@ class PhaseExecutor:
     ) -> dict[str, Any]:  # fmt: skip
         """Execute one phase, once. Never raises for anything that concerns the phase, the model, the files or the database: the
         result says what went wrong, and nothing is changed then. Only an interruption is raised, after everything was put
-        back."""
+        back. What the phase itself names as context and as protected is added to the arguments."""
         began = self.shop.seconds()
         if context_files is not None and not arguments.is_list_of_text(context_files):
             return self._refused([SpecError("E_SPEC_FIELD", "context_files must be a list of paths")], began)
@@ -106,7 +106,7 @@ class PhaseExecutor:
             return self._refused([SpecError("E_SPEC_FIELD", "protected_paths must be a list of paths")], began)
         try:
             ran = self.run_plan(
-                [phase_spec],
+                [arguments.with_arguments(plain(phase_spec), context_files, protected_paths)],
                 max_retries=0,
                 health_checks=False,
                 context_files=context_files,
@@ -212,4 +212,5 @@ class PhaseExecutor:
     # --- inside ---
 
     def _refused(self, errors: Sequence[PhaseExecutorError], began: float) -> dict[str, Any]:
-        return phase_result(error_details=told(errors), duration=self.shop.seconds() - began)
+        said = f"The phase failed before its first attempt: {errors[0].message}. Nothing was changed."
+        return phase_result(error_details=told(errors), summary=said, duration=self.shop.seconds() - began)

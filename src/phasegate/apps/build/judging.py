@@ -147,5 +147,7 @@ def _most(error: Mapping[str, Any], limit: int) -> int:
 
 
 def _unseen(errors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Files that the model wanted to change without having seen them; the next attempt shows them."""
-    return [each["path"] for each in errors if each["code"] in ("E_MODIFY_UNSEEN", "E_CREATE_EXISTS") and each["path"]]
+    """Files that the model wanted to change without having seen them; the next attempt shows them. An error of an answer may
+    stand for several."""
+    every = [each for error in errors for each in (error, *error["details"].get("problems", ()))]
+    return [each["path"] for each in every if each["code"] in ("E_MODIFY_UNSEEN", "E_CREATE_EXISTS") and each["path"]]

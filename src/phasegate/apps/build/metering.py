@@ -62,7 +62,7 @@ class Meter(Client):
         try:
             async with asyncio.timeout(request.timeout):
                 response = await self._shop.client.generate(request)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             failure = self._failure(error, request)
             if not (isinstance(failure, LLMError) and failure.calls == 0):  # nobody was asked, and nobody is paid
                 await asyncio.to_thread(self._record, request, None, _words(failure), time.monotonic() - began)
@@ -76,7 +76,7 @@ class Meter(Client):
         # Outside of the handler, so that what the client's error holds is not chained.
         raise failure
 
-    def _failure(self, error: Exception, request: Request) -> LLMError | PhaseExecutorError:
+    def _failure(self, error: BaseException, request: Request) -> LLMError | PhaseExecutorError:
         """What a client raised: as a failure of its provider, or as one of the client itself, which another call cannot mend."""
         if isinstance(error, LLMError):
             return error

@@ -50,4 +50,8 @@ class PhaseOrchestrator:
                 phases, max_retries=self.max_retries, health_checks=self.enable_health_checks,
                 stop_on_failure=stop_on_failure, continues=run_id,
             )  # fmt: skip
+        if run_id is not None:
+            raise InputError(
+                "there is no run of this executor to go on with", hint="only those of a PhaseExecutor are kept"
+            )
         return ForeignPlan(self.executor, self.max_retries, self.enable_health_checks).run(phases, stop_on_failure)

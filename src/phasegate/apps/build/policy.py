@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from phasegate.errors import InputError
+
 #: What nobody may change unless they say otherwise.
 DEFAULT_PROTECTED = (".autonomous_runs/", ".git/", "autopack.db")
 
@@ -69,3 +71,8 @@ class Policy:
     keep_prompts: bool = False
     lock_stale_after: float = 600.0
     git_commit: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ``InputError`` for a limit with which nothing could ever be decided."""
+        if self.approval_timeout <= 0:
+            raise InputError(f"approval_timeout is {self.approval_timeout}; people need more than 0 seconds to decide")

@@ -145,6 +145,6 @@ def _detail(given: Any) -> dict[str, Any] | None:
 
 def _default_summary(result: Mapping[str, Any]) -> str:
     if not result["success"]:
-        return f"The phase {result['status'].replace('_', ' ')}: {result['errors'][0]}"
+        return f"The phase {result['status'].replace('_', ' ')}: {result['errors'][0].removesuffix('.')}."
     files = result["files_changed"]
     return f"Changed {', '.join(files)}." if files else "Nothing had to be changed."

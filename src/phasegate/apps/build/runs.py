@@ -24,7 +24,7 @@ from phasegate.apps.build.flow import flow_of
 from phasegate.apps.build.results import orchestration_result, phase_result
 from phasegate.apps.build.stages import STAGES
 from phasegate.apps.build.workshop import Workshop, Workshops
-from phasegate.errors import InputError, NotAllowed, PhasegateError, StoreError
+from phasegate.errors import InputError, NotAllowed, PhasegateError, StoreError, UnknownName
 
 #: The kind of subject that moves through a plan.
 KIND = "repository"
@@ -88,8 +88,11 @@ class Runs:
                 self._engine.retry(run_id)
 
     def get(self, run_id: str) -> Run:
-        """A run of this repository. Raises ``InputError`` for one of another."""
-        run = self._engine.get(run_id)
+        """A run of this repository. Raises ``InputError`` for one of another, and for one that there is not."""
+        try:
+            run = self._engine.get(run_id)
+        except UnknownName as error:
+            raise InputError(f"there is no run {run_id!r} in this history", hint=error.hint) from None
         if run.input["repo_root"] != str(self._shop.root.path):
             raise InputError("the run is of another repository", hint="go on with it by an executor on that one")
         return run

@@ -78,9 +78,8 @@ class Answer:
 class FileFacts:
     """What was known of a file when it was read. ``sha256`` is None when there was none; ``mode`` are its permission bits.
 
-    ``encoding`` is ``utf-8``, ``utf-8-sig``, ``utf-16`` (with its mark), or ``binary``; ``newline`` is ``\\n``, ``\\r\\n``,
-    ``mixed``, or empty when there is no line end in it.
-    """
+    ``encoding`` is ``utf-8``, ``utf-8-sig``, ``utf-16`` (with its mark; ``big_endian`` says which), or ``binary``; ``newline``
+    is ``\\n``, ``\\r\\n``, ``mixed``, or empty when there is no line end in it."""
 
     path: str
     sha256: str | None = None
@@ -90,6 +89,7 @@ class FileFacts:
     newline: str = ""
     mode: int = 0
     links: int = 1
+    big_endian: bool = False
 
     @property
     def exists(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 
 from phasegate.apps.build.errors import PhaseExecutorError, SpecError
@@ -55,16 +56,13 @@ def unknown_phases(spec: PhaseSpec, known: Collection[str]) -> list[PhaseExecuto
     ]
 
 
-def missing_programs(spec: PhaseSpec, *, tests: bool) -> list[PhaseExecutorError]:
-    """The programs that the phase's criteria, and with ``tests`` its test command, would run and that are not installed."""
-    wanted = [("test_cmd", spec.test_cmd)] if tests and spec.test_cmd else []
-    wanted += [
-        ("a criterion", parse_command(each["command"]).argv) for each in spec.checks if each["check"] == "command"
-    ]
+def missing_programs(spec: PhaseSpec) -> list[PhaseExecutorError]:
+    """The programs that the phase's criteria would run and that are not installed: it could never meet them."""
+    wanted = (parse_command(each["command"]).argv[0] for each in spec.checks if each["check"] == "command")
     return [
-        SpecError("E_SPEC_COMMAND", f"{what} cannot be run: there is no program {argv[0]!r}")
-        for what, argv in wanted
-        if not is_installed(argv[0])
+        SpecError("E_SPEC_COMMAND", f"a criterion cannot be checked: there is no program {each!r}")
+        for each in dict.fromkeys(wanted)
+        if not is_installed(each)
     ]
 
 
@@ -73,7 +71,7 @@ def check_on_disk(spec: PhaseSpec, root: Root) -> Found:
     the other way round. To be asked before the first call; never writes."""
     errors: list[PhaseExecutorError] = []
     for path in spec.deliverables:
-        if not path.endswith("/") and (root.path / path).is_dir():
+        if not path.endswith("/") and os.path.isdir(root.path / path):
             cause = f"this deliverable is a directory; write '{path}/' if the files in it are meant"
             errors.append(SpecError("E_SPEC_PATH", cause, path=path))
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,10 +73,21 @@ class Workshop(Shop):
 
     @property
     def floor(self) -> tuple[str, ...]:
-        """The application's own files inside the repository: protected whatever is said."""
+        """The application's own files inside the repository: protected whatever is said, and however their paths were given."""
         own = [Path(f"{self.database}{end}") for end in (*DATABASE_SUFFIXES, ".state")] + [self.state_dir]
-        inside = (each.relative_to(self.root.path) for each in own if each.is_relative_to(self.root.path))
-        return tuple(each.as_posix() for each in inside)
+        places = dict.fromkeys(place for each in own for place in _places(each))
+        return tuple(
+            each.relative_to(self.root.path).as_posix() for each in places if each.is_relative_to(self.root.path)
+        )
+
+
+def _places(path: Path) -> Iterator[Path]:
+    """Where a file lies: by its own name, and where that leads when it is a link."""
+    lexical = Path(os.path.normpath(path))
+    yield Path(os.path.realpath(lexical.parent)) / lexical.name
+    # ``..`` behind a link leads elsewhere than it reads.
+    yield Path(os.path.realpath(path.parent)) / path.name
+    yield Path(os.path.realpath(path))
 
 
 class Workshops:

@@ -85,6 +85,9 @@ def _body(text: str) -> tuple[int, int, str]:
         return start, len(text), "direct"
     found = list(pieces(text, sought.resembles))
     parts = [each for each in found if sought.resembles(each.text)]
+    if not parts:
+        found = list(pieces(text, sought.resembles, foreign=True))
+        parts = [each for each in found if sought.resembles(each.text)]
     fenced = [each for each in reversed(parts) if each.label] or [each for each in parts if each.label is not None]
     if found and found[-1].state == "open" and (fenced or found[-1].label is not None):
         # What was being written when the text ended stands for the answer, however good an earlier one is.

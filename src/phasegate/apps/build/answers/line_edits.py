@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from phasegate.apps.build.answers.editing import EditError, LineEdit, edited
@@ -11,6 +12,9 @@ from phasegate.apps.build.answers.head import Head, read_head
 from phasegate.apps.build.answers.notes import Notes, aliased, warn_of_unknown
 from phasegate.apps.build.answers.texts import shown_file
 from phasegate.apps.build.answers.whole_files import read_entries
+from phasegate.apps.build.context.showing import PARTS_FROM, lines_of
+from phasegate.apps.build.errors import UnsafePathError
+from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.policy import Policy
 from phasegate.apps.build.schema import Change
 
@@ -34,13 +38,25 @@ def read_line_edits(
         changes += _changes(value["operations"], originals, notes)
     files = aliased(value, "files", "changes", notes, "the answer")
     if files is not None:
-        changes += read_entries(files, notes)
+        whole = read_entries(files, notes)
+        for change in whole:
+            _refuse_unseen(change, originals, notes)
+        changes += whole
     if "operations" not in value and files is None:
         if head.explains_nothing_to_do:
             notes.warn("'operations' is missing; it was read as empty")
         elif head.refusal is None:
             notes.wrong("E_FILES_MISSING", "'operations' is missing; give a list of edits")
     return head, changes
+
+
+def _refuse_unseen(change: Change, originals: Mapping[str, str], notes: Notes) -> None:
+    """Of a file of so many lines only parts were shown, and what was not seen must not be replaced."""
+    with suppress(UnsafePathError):
+        name = normalise(change.path)
+        if change.mode != "delete" and len(lines_of(originals.get(name, ""))) >= PARTS_FROM:
+            cause = "only parts of it are shown, so that it cannot be replaced; change its lines by 'operations'"
+            notes.wrong("E_MODIFY_UNSEEN", cause, path=name)
 
 
 def _changes(operations: Any, originals: Mapping[str, str], notes: Notes) -> list[Change]:

@@ -27,7 +27,7 @@ class Original:
 def original(text: str) -> Original:
     """A text for editing."""
     pairs = text.count("\r\n")
-    if pairs == 0 or pairs == text.count("\n"):
+    if pairs == 0 or (pairs == text.count("\n") and pairs == text.count("\r")):
         return Original(text.replace("\r\n", "\n"), mixed=False)
     return Original(text, mixed=True)
 

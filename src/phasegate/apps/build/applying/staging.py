@@ -51,6 +51,8 @@ def encoded(content: str, before: FileFacts, path: str) -> bytes:
         raise ContentError("E_STRUCTURE", "its content has a NUL character and cannot be text", path=path)
     text = _with_line_ends(content.removeprefix(_MARK), before)
     try:
+        if before.exists and before.encoding == "utf-16":
+            return (_MARK + text).encode("utf-16-be" if before.big_endian else "utf-16-le")
         return text.encode(_encoding(before))
     except UnicodeEncodeError:
         raise ContentError(
@@ -59,8 +61,8 @@ def encoded(content: str, before: FileFacts, path: str) -> bytes:
 
 
 def _encoding(before: FileFacts) -> str:
-    """Python's ``utf-16`` and ``utf-8-sig`` write the byte order mark themselves."""
-    return before.encoding if before.exists and before.encoding in ("utf-8-sig", "utf-16") else "utf-8"
+    """Python's ``utf-8-sig`` writes the byte order mark itself."""
+    return before.encoding if before.exists and before.encoding == "utf-8-sig" else "utf-8"
 
 
 def _with_line_ends(content: str, before: FileFacts) -> str:

@@ -119,7 +119,7 @@ class Transaction:
             settle(self._tree, self._journal)
         except FileSystemError as error:
             cause = f"the files are as they were, but perhaps not yet on the disk: {error.cause}; recover again"
-            raise RollbackError("E_FS", cause) from error
+            raise RollbackError("E_ROLLBACK", cause) from error
         self._end("undone")
 
     def finish(self) -> None:
@@ -224,7 +224,7 @@ class Applier:
         if journal is None:
             return None
         if not self._is_ours(journal):
-            raise RollbackError("E_FS", f"transaction {id} belongs to another repository")
+            raise RollbackError("E_ROLLBACK", f"transaction {id} belongs to another repository")
         return Transaction(self._root, directory, journal)
 
     def recover(self, is_final: Callable[[str], bool]) -> list[Recovered]:
@@ -290,4 +290,4 @@ def _taken_back(transaction: Transaction, told: Recovered) -> Recovered:
 def _unreadable(id: str, error: OSError | ValueError) -> RollbackError:
     cause = error.strerror if isinstance(error, OSError) else str(error)
     where = f"{TRANSACTIONS}/{id} below state_dir"
-    return RollbackError("E_FS", f"the journal of transaction {id} cannot be read ({cause}); look at {where}")
+    return RollbackError("E_ROLLBACK", f"the journal of transaction {id} cannot be read ({cause}); look at {where}")

@@ -87,7 +87,7 @@ def failed(failures: list[Failure], saved: list[str], place: str) -> RollbackErr
         cause = f"changed by somebody else since, and left as they are: {named}; {where}"
         return RollbackError("E_ROLLBACK_CONFLICT", cause, details=details)
     cause = f"{broken.entry.path}: {broken.cause}; not put back: {named}; recover again when that is mended; {where}"
-    return RollbackError("E_FS", cause, details=details)
+    return RollbackError("E_ROLLBACK", cause, details=details)
 
 
 def _attempt(tree: Tree, directory: Path, entry: Entry) -> Failure | None:
@@ -98,7 +98,7 @@ def _attempt(tree: Tree, directory: Path, entry: Entry) -> Failure | None:
         return Failure(entry, str(error), True)
     except PhaseExecutorError as error:
         # What is a link or a directory now was made so by somebody else.
-        return Failure(entry, error.cause, error.code != "E_FS")
+        return Failure(entry, error.cause, error.code not in ("E_FS", "E_ROLLBACK"))
     except OSError as error:
         with suppress(OSError, PhaseExecutorError):
             tree.clear(entry)  # half a copy, if the disk is full
@@ -119,7 +119,7 @@ def _undo(tree: Tree, directory: Path, entry: Entry) -> None:
     else:
         copy = directory / OLD / number
         if file_digest(copy) != entry.before:
-            raise RollbackError("E_FS", "the copy of its state before is damaged", path=entry.path)
+            raise RollbackError("E_ROLLBACK", "the copy of its state before is damaged", path=entry.path)
         tree.restore(entry, copy, directory / KEPT / number, over=now is not None)
     if tree.digest(entry.path) != entry.before:
         raise _Conflict("somebody else has changed it just now")

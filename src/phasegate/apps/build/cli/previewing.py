@@ -10,6 +10,7 @@ import typer
 
 from phasegate.apps.build.context.selecting import select
 from phasegate.apps.build.errors import ContextError, SpecError, told
+from phasegate.apps.build.health.commands import is_installed
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.plans import Plan, policy_of
@@ -49,8 +50,10 @@ def _looked_at(
         )
         if spec is not None:
             one["phase_id"] = spec.phase_id
-            errors += unknown_phases(spec, taken) + missing_programs(spec, tests=health)
+            errors += unknown_phases(spec, taken) + missing_programs(spec)
             errors += check_on_disk(spec, root).errors
+            if health and spec.test_cmd and not is_installed(spec.test_cmd[0]):
+                warnings.append(f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}")
         one |= {"errors": told(errors), "warnings": list(warnings)}
         if spec is None:
             return one

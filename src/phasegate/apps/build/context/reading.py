@@ -109,13 +109,16 @@ class _Gathering:
     def _is_directory(self, path: str) -> bool:
         plain = path.rstrip("/")
         # The way to a file in it has no links; then the directory itself is none.
-        return (self._root.path / plain).is_dir() and not self._root.check(f"{plain}/_")
+        return os.path.isdir(self._root.path / plain) and not self._root.check(f"{plain}/_")
 
     def _take(self, path: str, priority: int, wanted: bool) -> None:
         name = key(path, self._root.folds)
         if name in self._found or path in self._missing:
             return
         if self._protection.is_secret(path):
+            if not os.path.lexists(self._root.path / path):
+                self._note_missing(path, priority, wanted)
+                return
             self._found[name] = None
             self._warn("context_secret", path, "files that may hold secrets are never shown")
             return

@@ -45,13 +45,15 @@ class Delta:
     """What is different after a change. Lists are sorted.
 
     ``broke`` says that the command as a whole does not work any more, ``lost`` that it finds no tests although there were some.
-    ``undetermined`` are tests that fail and of which nobody knows whether they failed before.
+    ``undetermined`` are tests that fail and of which nobody knows whether they failed before; ``unclear`` says that of the
+    whole command.
     """
 
     failing: tuple[str, ...] = ()
     collection: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
     broke: str | None = None
+    unclear: bool = False
     lost: bool = False
     fewer: int = 0
     skipped: str | None = None
@@ -86,13 +88,16 @@ def compare(before: Report | None, after: Report) -> Delta:
     if before is not None and before.missing is not None:
         before = None
     if after.timed_out:
-        return Delta() if before is not None and before.timed_out else Delta(broke="it did not end in time")
+        was_slow = before is not None and before.timed_out
+        return Delta(unclear=True) if was_slow else Delta(broke="it did not end in time")
     if after.runner == "unknown":
         # Where tests were named before, and none are now, the runner itself does not work any more.
         was_well = before is None or before.green or before.runner != "unknown"
         if after.green and before is not None and before.collected:
             return Delta(lost=True)  # a runner that says nothing any more has not run the tests
-        return Delta(broke=f"it ended with exit code {after.exit}") if was_well and not after.green else Delta()
+        if after.green:
+            return Delta()
+        return Delta(broke=f"it ended with exit code {after.exit}") if was_well else Delta(unclear=True)
     return _compare_tests(before, after)
 
 
@@ -143,6 +148,8 @@ def _mild(delta: Delta, flaky: tuple[str, ...]) -> Verdict:
     said = [f"{len(flaky)} failed only once{_named(flaky)}"] if flaky else []
     if delta.broke or delta.lost:
         said.append("failed only once as a whole")
+    if delta.unclear:
+        said.append("it failed before and fails now, and does not say in what: nobody knows whether it is worse")
     if delta.undetermined:
         said.append(f"{len(delta.undetermined)} fail that were not run before{_named(delta.undetermined)}")
     if delta.fewer:

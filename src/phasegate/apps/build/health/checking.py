@@ -89,7 +89,7 @@ def make(name: str, check: Check, context: HealthContext, clock: Callable[[], fl
         result = check(context)
         if not _is_result(result):
             result = CheckResult(name, "fail", f"the check gave {type(result).__name__} instead of a result")
-    except Exception as error:  # a gate that does not work must not open
+    except (Exception, SystemExit) as error:  # a gate that does not work must not open
         result = CheckResult(
             name, "fail", f"the check failed itself: {type(error).__name__}: {one_line(str(error))[:500]}"
         )

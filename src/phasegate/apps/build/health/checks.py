@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 from phasegate.apps.build import deliverables
 from phasegate.apps.build.errors import PhaseExecutorError, one_line
@@ -57,9 +58,17 @@ def unexpected_changes(context: HealthContext) -> CheckResult:
         return CheckResult("unexpected_changes", "skip", "nobody looked at the files before")
     expected = {each.path for each in context.planned}
     changed = set(manifest.differences(before.watched, after.watched, besides=expected))
+    relisted: set[str] = set()
     if before.git is not None and after.git is not None:
         changed |= set(manifest.differences(before.git, after.git, besides=expected))
-    return _listed("unexpected_changes", sorted(changed), "other files were changed", "nothing else was changed")
+        relisted = manifest.relisted(before.git, after.git, expected) - set(before.watched)
+    found = _listed(
+        "unexpected_changes", sorted(changed - relisted), "other files were changed", "nothing else was changed"
+    )
+    if found.status == "pass" and relisted:
+        said = "what git ignores was changed, so that it lists these anew, or no more"
+        return replace(_listed("unexpected_changes", sorted(relisted), said, ""), status="warn")
+    return found
 
 
 def deliverables_present(context: HealthContext) -> CheckResult:

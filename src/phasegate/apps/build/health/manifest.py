@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,29 @@ def differences(before: Mapping[str, str], after: Mapping[str, str], *, besides:
     return sorted(path for path in paths if _differ(before.get(path, ""), after.get(path, "")))
 
 
+def stirred(before: Manifest, after: Manifest) -> set[str]:
+    """The protected and the watched files that are different in two manifests."""
+    return {*differences(before.protected, after.protected), *differences(before.watched, after.watched)}
+
+
+def stirred_in_git(before: Manifest, after: Manifest) -> set[str]:
+    """The files of which git says something else; none where it was not asked."""
+    if before.git is None or after.git is None:
+        return set()
+    return set(differences(before.git, after.git))
+
+
+def relisted(before: Mapping[str, str], after: Mapping[str, str], planned: Collection[str]) -> set[str]:
+    """Of what git calls changed before or after, but not both, that which a planned change of git's own settings in the tree
+    explains: other files ignored, or other attributes."""
+    names = {path.rpartition("/")[2] for path in planned}
+    every = [*before.items(), *after.items()]
+    one_sided = {path: mark for path, mark in every if (path in before) != (path in after) and path not in planned}
+    if ".gitattributes" in names:
+        return set(one_sided)
+    return {path for path, mark in one_sided.items() if mark.endswith("|??")} if ".gitignore" in names else set()
+
+
 def _differ(one: str, other: str) -> bool:
     """Whether two marks are of different files. The time counts only where the content of one of them was not read."""
     if one == other:
@@ -134,12 +157,16 @@ def _status(root: Root, run: RunCommand, marks: _Marks, own: Sequence[str]) -> d
 
 
 def _protected_files(root: Root, protection: Protection) -> Iterator[str]:
-    """What the entries name. The whole repository is only gone through where one of them is a pattern."""
+    """What the entries name, and what of git's own files has a meaning for others; whoever works with git changes the rest all
+    the time. The whole repository is only gone through where one of the entries is a pattern."""
     if any(is_glob(each) for each in protection.entries):
-        yield from (path for path in root.listing(MOST_FILES) if protection.match(path) is not None)
+        listed = (path for path in root.listing(MOST_FILES) if protection.match(path) is not None)
+        yield from (path for path in listed if not path.startswith(".git/"))
     else:
         for entry in protection.entries:
             place = entry.rstrip("/")
+            if place == ".git":  # of which only a part is anybody's business, below
+                continue
             yield from [place] if stat.S_ISREG(_mode(root.path / place)) else root.listing(MOST_FILES, f"{place}/")
     git = root.path / ".git"
     yield from [".git"] if git.is_file() else []

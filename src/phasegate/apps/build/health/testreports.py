@@ -18,12 +18,14 @@ _KEPT_WIDTH = 400
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COUNT = r"\d+ (?:failed|passed|skipped|deselected|xfailed|xpassed|errors?|warnings?|rerun)"
+#: A count of anything else, as plugins add them: "2 subtests passed".
+_OTHER = r"\d+ [a-z]+(?: [a-z]+)?"
 _PYTEST_END = re.compile(
-    rf"^=*\s*(?:no tests ran|{_COUNT}(?:, {_COUNT})*|no tests collected\b.*)(?: in [\d.]+s.*)?\s*=*$"
+    rf"^=*\s*(?:no tests ran|(?:{_OTHER}, )*?{_COUNT}(?:, {_OTHER})*|no tests collected\b.*)(?: in [\d.]+s.*)?\s*=*$"
 )
 _PYTEST_FOUND = re.compile(r"(?:^|\s)collected (\d+) items?|\[(\d+) items?\]")
-_PYTEST_NAMED = re.compile(r"^(FAILED|ERROR) (.+)$")
-_SUMMARY = "short test summary info"
+_PYTEST_NAMED = re.compile(r"^(FAILED|ERROR|SUBFAILED|SUBFAIL)\b ?(.+)$")
+_SUMMARY, _BEGIN = "short test summary info", "test session starts"
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
 _UNITTEST_NAMED = re.compile(r"^(?:FAIL|ERROR): (?P<name>\S+) \((?P<where>[^)]*)\)(?P<sub>.*)$")
 _LOADER = "unittest.loader._FailedTest"
@@ -86,16 +88,25 @@ def junit_file(argv: Sequence[str]) -> str | None:
 
 
 def _read_pytest(text: str) -> Report | None:
+    """The report of all sessions in an output: a command may start pytest several times."""
     lines = text.split("\n")
-    end = next((line for line in reversed(lines) if _PYTEST_END.match(line)), None)
-    if end is None:
+    ends = [line for line in lines if _PYTEST_END.match(line)]
+    begins = [at for at, line in enumerate(lines, 1) if _SUMMARY in line and line.startswith("=")]
+    if not ends and not begins:
         return None
-    begins = [at for at, line in enumerate(lines) if _SUMMARY in line and line.startswith("=")]
-    named = [m for line in (lines[begins[-1] :] if begins else ()) if (m := _PYTEST_NAMED.match(line))]
-    names = [(m[1], _node(m[2])) for m in named]
-    failing = {name for kind, name in names if kind == "FAILED" or "::" in name}
+    names = [(m[1], _node(m[2])) for begin in begins for m in _named_from(lines[begin:])]
+    failing = {name for kind, name in names if kind != "ERROR" or "::" in name}
     collection = {name for kind, name in names if kind == "ERROR" and "::" not in name}
-    return Report("pytest", None, _sorted(failing), _sorted(collection), _pytest_collected(text, end))
+    return Report("pytest", None, _sorted(failing), _sorted(collection), _pytest_collected(text, ends))
+
+
+def _named_from(lines: Sequence[str]) -> Iterator[re.Match[str]]:
+    """What one summary names: lines up to the end of its session, or to the next one."""
+    for line in lines:
+        if _PYTEST_END.match(line) or (line.startswith("=") and (_SUMMARY in line or _BEGIN in line)):
+            return
+        if named := _PYTEST_NAMED.match(line):
+            yield named
 
 
 def _node(text: str) -> str:
@@ -108,11 +119,11 @@ def _node(text: str) -> str:
     return text.strip()
 
 
-def _pytest_collected(text: str, end: str) -> int:
-    found = _PYTEST_FOUND.search(text)
+def _pytest_collected(text: str, ends: Sequence[str]) -> int | None:
+    found = [int(one or other) for one, other in _PYTEST_FOUND.findall(text)]
     if found:
-        return int(found[1] or found[2])
-    return sum(int(n) for n, what in re.findall(r"(\d+) (\w+)", end) if what in _RAN)
+        return sum(found)
+    return sum(int(n) for end in ends for n, what in re.findall(r"(\d+) (\w+)", end) if what in _RAN) if ends else None
 
 
 _RAN = frozenset({"failed", "passed", "skipped", "xfailed", "xpassed"})

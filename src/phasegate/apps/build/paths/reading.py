@@ -22,6 +22,7 @@ class Content:
     encoding: str
     newline: str
     data: bytes
+    big_endian: bool = False
 
 
 def read_content(chunks: Iterable[bytes], *, limit: int | None = None) -> Content:
@@ -36,7 +37,7 @@ def read_content(chunks: Iterable[bytes], *, limit: int | None = None) -> Conten
         size += len(chunk)
     text = text or _Text(b"")
     text.finish()
-    return Content(digest.hexdigest(), size, text.lines, text.encoding, text.newline, bytes(kept))
+    return Content(digest.hexdigest(), size, text.lines, text.encoding, text.newline, bytes(kept), text.big_endian)
 
 
 class _Text:
@@ -44,6 +45,7 @@ class _Text:
 
     def __init__(self, start: bytes) -> None:
         self.encoding = _encoding(start)
+        self.big_endian = start.startswith(codecs.BOM_UTF16_BE)
         name = "utf-8" if self.encoding == "binary" else self.encoding
         self._decoder = codecs.getincrementaldecoder(name)()
         self._ends: dict[str, int] = {"\n": 0, "\r\n": 0, "\r": 0}

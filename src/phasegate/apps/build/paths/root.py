@@ -64,7 +64,7 @@ class Root:
             raise refused(path, error) from error
         facts = FileFacts(
             path, content.sha256, content.size, content.lines, content.encoding, content.newline,
-            stat.S_IMODE(status.st_mode), status.st_nlink,
+            stat.S_IMODE(status.st_mode), status.st_nlink, content.big_endian,
         )  # fmt: skip
         return facts, content.data
 

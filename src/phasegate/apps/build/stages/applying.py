@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +12,14 @@ from typing import Any
 from phasegate import Context, Outcome
 from phasegate.apps.build import deliverables
 from phasegate.apps.build.applying.transaction import Recovered
-from phasegate.apps.build.errors import ApprovalError, HealthCheckError, PhaseExecutorError, SpecError, told
+from phasegate.apps.build.errors import (
+    ApprovalError,
+    HealthCheckError,
+    PhaseExecutorError,
+    SpecError,
+    UnsafePathError,
+    told,
+)
 from phasegate.apps.build.flow import DONE, UNDONE, UNFIT
 from phasegate.apps.build.health import commands, manifest
 from phasegate.apps.build.health.baseline import Baseline
@@ -19,15 +27,18 @@ from phasegate.apps.build.health.checking import Health as Checked
 from phasegate.apps.build.health.checking import check_health, take_baseline
 from phasegate.apps.build.health.context import HealthContext, Moment
 from phasegate.apps.build.health.manifest import Manifest
+from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.schema import Command, Found, PhaseSpec, Planned
 from phasegate.apps.build.spec import read_spec
-from phasegate.apps.build.stages.common import Stage
+from phasegate.apps.build.stages.common import Stage, runner
 from phasegate.apps.build.stages.validating import change_sha256, replanned
 from phasegate.apps.build.workshop import Workshop
 
 #: Of what tests leave behind so much is named.
 _MOST_LEFT = 20
+#: What tests had changed before the first phase is remembered of so many files.
+_MOST_STIRRED = 1_000
 #: What is checked after every change, also when nobody asked for health checks: they read what was written, and run nothing.
 POST_APPLY = ("deliverables_present", "syntax", "conflict_markers")
 
@@ -46,10 +57,18 @@ class TakeBaseline(Stage):
             return Outcome(DONE, {"tests": {}, "checks": []})
         protection = shop.protection(None)
         plain = PhaseSpec("baseline", "baseline", "The repository before the first phase")
-        before = health_context(shop, plain, protection, moment="before", commands=_test_commands(context, shop))
+        specs = _specs(context, shop)
+        before = health_context(shop, plain, protection, moment="before", commands=_test_commands(specs, shop))
         checked = check_health(before, clock=shop.seconds)
-        baseline = take_baseline(before) if checked.passed else Baseline({})
-        return Outcome(DONE, {**checked.told(), "tests": baseline.told(), "errors": told(checked.errors)})
+        if not checked.passed:
+            return Outcome(DONE, {**checked.told(), "tests": {}, "errors": told(checked.errors)})
+        watched = [path for spec in specs for path in (*(spec.context_files or ()), *spec.deliverables)]
+        watched += context.input["context_files"] or ()
+        calm = _looked(shop, protection, watched)
+        baseline = take_baseline(before)
+        after = _looked(shop, protection, watched) if baseline.reports else calm
+        stirred = sorted(manifest.stirred(calm, after) | manifest.stirred_in_git(calm, after))[:_MOST_STIRRED]
+        return Outcome(DONE, {**checked.told(), "tests": baseline.told(), "stirred": stirred, "errors": []})
 
     def ending(self, context: Context, outcome: Outcome) -> Outcome:
         """As it is: it belongs to no attempt."""
@@ -92,13 +111,15 @@ class CheckHealth(Stage):
         now = observed(self, context, shop)
         ran = _checked(self, context, shop, spec, planned, applied["before"], now, check["carry"]["baseline"])
         criteria = deliverables.check_criteria(spec, shop.root, runner(shop))
-        left = _left_behind(now, observed(self, context, shop), planned, shop)
+        stirred = (check["carry"]["baseline"] or {}).get("stirred", ())
+        left = _left_behind(now, observed(self, context, shop), planned, stirred, shop)
         errors: list[PhaseExecutorError] = [*ran.errors, *criteria.errors, *left.errors]
         warnings = [*ran.warnings, *criteria.warnings, *left.warnings]
         tests = next((each.details for each in ran.checks if each.name == "tests"), {})
         found = {
             "health": {**ran.told(), "passed": not errors}, "tests": Baseline().advanced(ran.reports).told(),
-            "warnings": warnings, "newly_failing": list(ran.regressions), "output": _steady(_output(tests), shop),
+            "warnings": warnings, "newly_failing": list(ran.regressions),
+            "output": _steady(_output(tests, criteria.errors), shop),
         }  # fmt: skip
         return Outcome(UNFIT if errors else DONE, {**found, "errors": told(errors)})
 
@@ -150,12 +171,6 @@ def unsettled(recovered: Sequence[Recovered], planned: Sequence[Planned]) -> Non
             raise each.error
 
 
-def runner(shop: Workshop) -> Any:
-    """Runs commands in the repository, as long as this process works on the run it works on now."""
-    run_id = shop.working
-    return lambda command: commands.run(command, shop.root.path, shop.policy, stopped=lambda: shop.working != run_id)
-
-
 def health_context(
     shop: Workshop, spec: PhaseSpec, protection: Protection, *, moment: Moment, **more: Any
 ) -> HealthContext:  # fmt: skip
@@ -173,10 +188,16 @@ def observed(stage: Stage, context: Context, shop: Workshop) -> dict[str, Any] |
         return None
     spec = stage.spec(context)
     watched = [*(context.input["context_files"] or ()), *(spec.context_files or ()), *spec.deliverables]
-    found = manifest.take(
-        shop.root, stage.protection(context), watched, runner(shop), shop.policy, own=shop.floor
-    )  # fmt: skip
-    return found.told()
+    return _looked(shop, stage.protection(context), watched).told()
+
+
+def _looked(shop: Workshop, protection: Protection, watched: Iterable[str]) -> Manifest:
+    """The manifest, with these files watched; what is no path in the repository was not shown to anybody and is left out."""
+    paths = []
+    for each in watched:
+        with suppress(UnsafePathError):
+            paths.append(normalise(each, directory=True).rstrip("/"))
+    return manifest.take(shop.root, protection, paths, runner(shop), shop.policy, own=shop.floor)
 
 
 def _checked(
@@ -199,27 +220,27 @@ def _checked(
 
 
 def _left_behind(
-    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, planned: tuple[Planned, ...], shop: Workshop
-) -> Found:
+    before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, planned: tuple[Planned, ...],
+    stirred: Collection[str], shop: Workshop,
+) -> Found:  # fmt: skip
     """What the tests and criteria that were run have done to the repository: changed what was there, which is an error, or made
-    what was not. Nothing of it can be put back, since nobody knew before."""
+    what was not. Nothing of it can be put back, since nobody knew before. What the tests had changed already before the first
+    phase (``stirred``) is not charged to any."""
     if before is None or after is None:
         return Found()
     one, other = Manifest.from_told(before), Manifest.from_told(after)
-    changed = set(manifest.differences(one.protected, other.protected))
-    changed |= set(manifest.differences(one.watched, other.watched))
-    git = manifest.differences(one.git or {}, other.git or {}) if None not in (one.git, other.git) else []
-    made = {path for path in git if (other.git or {}).get(path, "").endswith("|??")}
-    changed |= {path for path in git if path not in made}
+    made = {path for path in manifest.stirred_in_git(one, other) if (other.git or {}).get(path, "").endswith("|??")}
+    changed = manifest.stirred(one, other) | (manifest.stirred_in_git(one, other) - made)
+    changed -= set(stirred)
     changed |= {each.path for each in planned if shop.root.facts(each.path).sha256 != each.sha256_after}
     said = "was changed while the tests ran, by them or by somebody else; it cannot be put back"
     errors = [HealthCheckError("E_HEALTH_SIDE_EFFECTS", said, path=path) for path in sorted(changed)]
     return Found(tuple(errors), tuple(f"{path} was left behind by the tests" for path in sorted(made)[:_MOST_LEFT]))
 
 
-def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
-    """Every test command of the plan, once: what they say before the first phase is what the phases are compared with."""
-    found: dict[tuple[str, ...], Command] = {}
+def _specs(context: Context, shop: Workshop) -> list[PhaseSpec]:
+    """The phases of the plan that can be read."""
+    found = []
     for index, raw in enumerate(context.input["plan"]):
         given = raw.get("protected_paths") if isinstance(raw, Mapping) else None
         try:
@@ -227,9 +248,14 @@ def _test_commands(context: Context, shop: Workshop) -> tuple[Command, ...]:
         except SpecError:  # the phase will be refused
             continue
         spec, _, _ = read_spec(raw, index=index, protection=protection, policy=shop.policy)
-        if spec is not None and spec.test_cmd:
-            found.setdefault(spec.test_cmd, commands.named(spec.test_cmd, shop.policy.test_timeout))
-    return tuple(found.values())
+        found += [spec] if spec is not None else []
+    return found
+
+
+def _test_commands(specs: Iterable[PhaseSpec], shop: Workshop) -> tuple[Command, ...]:
+    """Every test command of the plan, once: what they say before the first phase is what the phases are compared with."""
+    wanted = dict.fromkeys(spec.test_cmd for spec in specs if spec.test_cmd)
+    return tuple(commands.named(each, shop.policy.test_timeout) for each in wanted)
 
 
 def _steady(text: str, shop: Workshop) -> str:
@@ -238,5 +264,7 @@ def _steady(text: str, shop: Workshop) -> str:
     return _DURATION.sub("in ...s", text.replace(str(shop.root.path), "."))
 
 
-def _output(tests: Mapping[str, Any]) -> str:
-    return "\n".join(each["output"] for each in tests.get("commands", {}).values() if each["output"])
+def _output(tests: Mapping[str, Any], unmet: Iterable[PhaseExecutorError]) -> str:
+    said = [each["output"] for each in tests.get("commands", {}).values()]
+    said += [str(each.details.get("output", "")) for each in unmet]
+    return "\n".join(each for each in said if each)

@@ -86,7 +86,7 @@ class Ask(Stage):
                 rest = Rest().in_batches(batches(spec.deliverables, shop.policy) if in_pieces else ())
                 if rest.batches:
                     continue
-            request = _request(shop, spec, past, selection, prompt)
+            request = _request(shop, spec, past, selection, prompt, self.place(context).ids)
             meter = Meter(context, shop, self.place(context), "continuation" if rest.answers else "build")
             try:
                 response = await patient(meter, shop).generate(request)
@@ -142,11 +142,13 @@ def _for_the_model(past: Past) -> Feedback | None:
     return told if errors or told.earlier or told.output or told.newly_failing else None
 
 
-def _request(shop: Workshop, spec: PhaseSpec, past: Past, selection: Selection, prompt: Prompt) -> Request:
+def _request(
+    shop: Workshop, spec: PhaseSpec, past: Past, selection: Selection, prompt: Prompt, ids: Mapping[str, Any]
+) -> Request:  # fmt: skip
     model = spec.model or (shop.tiers[min(past.level, len(shop.tiers) - 1)] if shop.tiers else shop.model)
     return Request(
         prompt.system, prompt.user, model=model, max_output_tokens=selection.output_tokens, temperature=spec.temperature,
-        timeout=spec.timeout_s or shop.timeout_s or shop.policy.call_timeout,
+        timeout=spec.timeout_s or shop.timeout_s or shop.policy.call_timeout, metadata=ids,
     )  # fmt: skip
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.columns import load
-from phasegate.apps.build.errors import ApprovalError, SpecError
+from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError, SpecError
 from phasegate.apps.build.flow import BASELINE, DONE, KEPT, SKIP, UNFIT, stage
+from phasegate.apps.build.health import commands
+from phasegate.apps.build.health.baseline import Baseline
+from phasegate.apps.build.health.commands import is_installed
+from phasegate.apps.build.health.testing import report_of
+from phasegate.apps.build.paths.protection import Protection
 from phasegate.apps.build.risk import MOST
+from phasegate.apps.build.schema import PhaseSpec
 from phasegate.apps.build.spec import read_spec
 from phasegate.apps.build.spec_rules import check_on_disk, missing_programs, unknown_phases
-from phasegate.apps.build.stages.common import Stage, unfit
+from phasegate.apps.build.stages.applying import health_context
+from phasegate.apps.build.stages.common import Stage, as_error, unfit
+from phasegate.apps.build.workshop import Workshop
 
 _PAID_BEFORE = {
     "token_usage": 0, "duration": 0.0, "attempt_ids": [], "health": None,
@@ -53,7 +61,7 @@ class Check(Stage):
             policy=shop.policy,
         )
         if spec is not None:
-            errors = [*errors, *unknown_phases(spec, carry["statuses"]), *check_on_disk(spec, shop.root).errors]
+            errors = [*errors, *unknown_phases(spec, carry["statuses"]), *_on_disk(spec, context, shop)]
         if spec is None or errors:
             return unfit(errors, **named, warnings=list(warnings))
         named |= {"phase_id": spec.phase_id, "name": spec.name}
@@ -62,7 +70,9 @@ class Check(Stage):
             return Outcome(SKIP, {**named, "reason": f"it depends on {failed!r}, which has not succeeded"})
         if spec.test_cmd and not context.input["health_checks"]:
             warnings = [*warnings, "test_cmd is not run: the health is not checked here"]
-        missing = missing_programs(spec, tests=context.input["health_checks"])
+        elif spec.test_cmd and not is_installed(spec.test_cmd[0]):
+            warnings = [*warnings, f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}"]
+        missing = missing_programs(spec)
         if missing:
             return unfit(missing, **named, warnings=list(warnings))
         asks = spec.requires_approval and shop.policy.approval_from_risk <= MOST
@@ -75,7 +85,9 @@ class Check(Stage):
             "protected": list(protection.entries), "attempts": allowed_attempts(context, spec.max_attempts),
         }  # fmt: skip
         kept = self._kept(context, spec.phase_id, spec.sha256)
-        return Outcome(DONE, found) if kept is None else Outcome(KEPT, {**found, "result": kept})
+        if kept is not None:
+            return Outcome(KEPT, {**found, "result": kept})
+        return Outcome(DONE, {**found, "carry": _fresh(carry, spec, protection, shop)})
 
     def _kept(self, context: Context, phase_id: str, sha256: str) -> Any:
         before = context.input.get("continues")
@@ -84,6 +96,25 @@ class Check(Stage):
         rows = context.read(q.KEPT, {"run": before, "phase_id": phase_id, "sha256": sha256})
         # What was paid, and when, is the other run's.
         return {**load(rows[0]["result_json"]), **_PAID_BEFORE, "kept_from": before} if rows else None
+
+
+def _fresh(carry: dict[str, Any], spec: PhaseSpec, protection: Protection, shop: Workshop) -> dict[str, Any]:
+    """What is handed on, with what the phase's test command says now where a phase has changed files since without running it:
+    what that one broke is not charged to this one."""
+    command = commands.named(spec.test_cmd, shop.policy.test_timeout) if spec.test_cmd else None
+    if command is None or command.name not in carry.get("stale", ()):
+        return carry
+    report = report_of(command, health_context(shop, spec, protection, moment="before"))
+    tests = Baseline.from_told(carry["baseline"]["tests"]).advanced({command.name: report}).told()
+    left = [each for each in carry["stale"] if each != command.name]
+    return {**carry, "baseline": {**carry["baseline"], "tests": tests}, "stale": left}
+
+
+def _on_disk(spec: PhaseSpec, context: Context, shop: Workshop) -> Sequence[PhaseExecutorError]:
+    try:
+        return check_on_disk(spec, shop.root).errors
+    except (PhaseExecutorError, OSError) as error:  # what cannot be looked at cannot be written either
+        return [as_error(error, context)]
 
 
 def carried(context: Context, number: int) -> dict[str, Any]:
@@ -103,7 +134,9 @@ def allowed_attempts(context: Context, own: object) -> int:
 def id_of(raw: object, number: int) -> str:
     """What a phase calls itself, as long as nobody has read it; otherwise by its number."""
     given = raw.get("phase_id") if isinstance(raw, Mapping) else None
-    return given if isinstance(given, str) and given else f"phase-{number}"
+    if isinstance(given, int) and not isinstance(given, bool):
+        given = str(given)
+    return (given.strip() if isinstance(given, str) else "") or f"phase-{number}"
 
 
 def name_of(raw: object, number: int) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from phasegate import Context, Fatal, Outcome, Snooze
 from phasegate.apps.build.errors import FileSystemError, HistoryError, PhaseExecutorError, one_line, told
 from phasegate.apps.build.flow import DONE, UNFIT, place_of, stage
+from phasegate.apps.build.health import commands
+from phasegate.apps.build.health.commands import CommandResult
 from phasegate.apps.build.judging import Past
 from phasegate.apps.build.metering import Place, trace
 from phasegate.apps.build.paths.protection import Protection
-from phasegate.apps.build.schema import PhaseSpec
+from phasegate.apps.build.schema import Command, PhaseSpec
 from phasegate.apps.build.stages.telling import events_of
 from phasegate.apps.build.workshop import Workshop
 from phasegate.errors import StoreError
@@ -127,3 +129,9 @@ def as_error(error: Exception, context: Context) -> PhaseExecutorError:
         return FileSystemError("E_DISK_FULL" if full else "E_FS", said)
     context.log.error("build.stage_failed", traceback=trace(error))
     return PhaseExecutorError("E_INTERNAL", one_line(f"{type(error).__name__}: {error}")[:300])
+
+
+def runner(shop: Workshop) -> Callable[[Command], CommandResult]:
+    """Runs commands in the repository, as long as this process works on the run it works on now."""
+    run_id = shop.working
+    return lambda command: commands.run(command, shop.root.path, shop.policy, stopped=lambda: shop.working != run_id)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import deliverables, differences, risk
 from phasegate.apps.build.applying import staging
-from phasegate.apps.build.errors import PhaseExecutorError
+from phasegate.apps.build.errors import PhaseExecutorError, UnsafePathError
 from phasegate.apps.build.flow import DONE, NOOP, RISKY
 from phasegate.apps.build.paths.names import normalise
 from phasegate.apps.build.paths.root import Root
 from phasegate.apps.build.schema import Answer, Change, FileFacts, PhaseSpec, Planned, digest
-from phasegate.apps.build.stages.common import Stage, unfit
+from phasegate.apps.build.stages.common import Stage, runner, unfit
 from phasegate.apps.build.validation import syntax, world
-from phasegate.apps.build.validation.plausibility import line_changes
+from phasegate.apps.build.validation.plausibility import joined, line_changes
 from phasegate.apps.build.validation.structure import check_changes, check_scope
 from phasegate.apps.build.workshop import Workshop
 from phasegate.llm import redact
@@ -39,9 +40,10 @@ class Validate(Stage):
         answer = Answer.from_told(self.given(context, "parse")["answer"])
         warnings = list(answer.warnings)
         proposed = [change.told() for change in answer.changes]
+        has = _delivered(spec, answer.changes, shop.root.folds)
         errors: list[PhaseExecutorError] = list(check_changes(proposed, protection, shop.root, shop.policy))
         if errors:
-            return unfit(errors, warnings=warnings)
+            return unfit(errors, warnings=warnings, delivered=has)
         # Checked above; reading them again gives the one spelling of each path.
         changes = [Change(normalise(c.path), c.mode, c.content) for c in answer.changes]
         errors += check_scope(changes, spec, shop.root.folds)
@@ -51,7 +53,6 @@ class Validate(Stage):
         delivered = deliverables.check(spec, changes, shop.root, answer)
         errors += delivered.errors
         warnings += [*found.warnings, *delivered.warnings]
-        has = _delivered(spec, changes, shop.root.folds)
         if errors:
             return unfit(errors, warnings=warnings, delivered=has)
         facts = {path: each for path, (each, _) in seen.items()}
@@ -59,8 +60,21 @@ class Validate(Stage):
         if not planned:
             said = "everything is on disk already as the model wants it" if changes else "the model changed nothing"
             warnings.append(f"no_effective_change: {said}")
-            return Outcome(NOOP, {"changes": [], "summary": redact(answer.summary), "warnings": warnings})
+            return self._unchanged(context, spec, answer, warnings, has)
         return self._weighed(context, spec, planned, resolved, answer, warnings, has)
+
+    def _unchanged(
+        self, context: Context, spec: PhaseSpec, answer: Answer, warnings: list[str], delivered: Mapping[str, bool]
+    ) -> Outcome:  # fmt: skip
+        """The gates of a phase that leaves everything as it is: what it must deliver is there, and its criteria are met."""
+        shop = self.shop(context)
+        found = joined(
+            deliverables.check_present(spec, shop.root), deliverables.check_criteria(spec, shop.root, runner(shop))
+        )
+        warnings = [*warnings, *found.warnings]
+        if found.errors:
+            return unfit(found.errors, warnings=warnings, delivered=delivered)
+        return Outcome(NOOP, {"changes": [], "summary": redact(answer.summary), "warnings": warnings})
 
     def _weighed(
         self, context: Context, spec: PhaseSpec, planned: Sequence[Planned], resolved: Sequence[Change],
@@ -149,8 +163,11 @@ def _seen(asked: Mapping[str, Any], root: Root, changes: Sequence[Change]) -> di
 
 
 def _delivered(spec: PhaseSpec, changes: Sequence[Change], folds: bool) -> dict[str, bool]:
-    """Which deliverables the answer has, also those that are on disk as it gives them."""
-    written = [change.path for change in changes if change.mode != "delete"]
+    """Which deliverables the answer has, also those that are on disk as it gives them. Paths that are none deliver nothing."""
+    written = []
+    for change in changes:
+        with suppress(UnsafePathError):
+            written += [normalise(change.path)] if change.mode != "delete" else []
     return {
         each: any(deliverables.covers_deliverable(each, path, folds) for path in written) for each in spec.deliverables
     }

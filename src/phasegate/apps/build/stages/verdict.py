@@ -8,14 +8,16 @@ from typing import Any
 
 from phasegate import Context, Outcome
 from phasegate.apps.build import statements as q
+from phasegate.apps.build.context.tokens import estimate
 from phasegate.apps.build.errors import ApprovalError, PhaseExecutorError
 from phasegate.apps.build.flow import AGAIN, DONE, KEPT, NOOP, OWN, SKIP, UNFIT
 from phasegate.apps.build.judging import STOP_THE_RUN, Past, judge
-from phasegate.apps.build.prompting.feedback import Feedback
+from phasegate.apps.build.prompting.feedback import CONTENTS_SHARE, Feedback
 from phasegate.apps.build.results import phase_result
 from phasegate.apps.build.schema import Tokens
 from phasegate.apps.build.stages.common import Stage
 from phasegate.apps.build.workshop import Workshop
+from phasegate.llm import redact
 
 #: What a system says when its disk takes no more: whoever goes on meets that again.
 _DISK = frozenset({"ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS"})
@@ -48,7 +50,8 @@ class Verdict(Stage):
         if verdict.reason == "no_progress":
             said = "the same error came back; another attempt would not help"
             errors = [*errors, PhaseExecutorError("E_NO_PROGRESS", said, category="fatal").told()]
-        return self._end(context, shop, check, past, "failed", errors, used=max(1, verdict.past.used))
+        used = past.used if self.ended(context, "check") == UNFIT else max(1, verdict.past.used)
+        return self._end(context, shop, check, past, "failed", errors, used=used)
 
     def _ending(self, context: Context) -> tuple[str, list[Mapping[str, Any]]]:
         """How the attempt ended, and the errors of the stage that ended it."""
@@ -81,11 +84,13 @@ class Verdict(Stage):
         self, context: Context, shop: Workshop, check: Mapping[str, Any], past: Past, following: Past,
         errors: list[Mapping[str, Any]],
     ) -> Outcome:  # fmt: skip
-        health, validated = self.given(context, "health"), self.given(context, "validate")
+        health, answer = self.given(context, "health"), self.given(context, "parse").get("answer") or {}
         feedback = Feedback(
-            attempt=following.used + 1, attempts=check["attempts"], errors=tuple(errors), summary=self._summary(context),
+            attempt=following.used + 1, attempts=check["attempts"], errors=tuple(errors),
+            summary=self._summary(context) or redact(str(answer.get("summary", ""))),
             earlier=past.earlier, output=health.get("output", ""),
-            newly_failing=tuple(health.get("newly_failing", ())), delivered=dict(validated.get("delivered", {})),
+            newly_failing=tuple(health.get("newly_failing", ())), delivered=self._delivered(context),
+            contents=_contents(answer, shop),
         )  # fmt: skip
         # Lack of room is mended by room: there is nothing to tell the model.
         is_told = any(each["category"] not in ("capacity", "transient") for each in errors)
@@ -93,7 +98,16 @@ class Verdict(Stage):
         line = f"attempt {past.index + 1}: {'; '.join(each['message'] for each in errors)}"[:_EARLIER]
         following = replace(following, feedback=told, earlier=(*past.earlier, line)[-_MOST_HINTS:])
         ended = self._ended_attempt(context, shop, "failed", errors)
-        return Outcome(AGAIN, {"next": following.told(), "attempt": {**ended, "feedback": told}})
+        # The contents are in the answer, which the history keeps already.
+        kept = None if told is None else {**told, "contents": {}}
+        return Outcome(AGAIN, {"next": following.told(), "attempt": {**ended, "feedback": kept}})
+
+    def _delivered(self, context: Context) -> dict[str, bool]:
+        """Which deliverables the answer had: none when it could not be read, and nothing without an answer."""
+        found = self.given(context, "validate").get("delivered")
+        if found is None and "text" in self.given(context, "ask"):
+            found = dict.fromkeys(self.spec(context).deliverables, False)
+        return dict(found or {})
 
     def _end(
         self, context: Context, shop: Workshop, check: Mapping[str, Any], past: Past, status: str,
@@ -105,7 +119,7 @@ class Verdict(Stage):
         result = phase_result(
             phase_id=check["phase_id"], status=status, summary=summary, error_details=list(errors),
             files_changed=[each["path"] for each in files], changes=[_change(each) for each in files],
-            warnings=self._warnings(context), retry_count=used - 1, approval=self._approval(context),
+            warnings=self._warnings(context), retry_count=max(0, used - 1), approval=self._approval(context),
             context=self.given(context, "context").get("report", {}), duration=self._duration(context, shop),
             **self._spent(context),
         )  # fmt: skip
@@ -128,6 +142,10 @@ class Verdict(Stage):
         if result["success"] and health.get("tests"):
             before = carry["baseline"] or {}
             carry["baseline"] = {**before, "tests": {**before.get("tests", {}), **health["tests"]}}
+        if result["files_changed"]:
+            # Nobody knows what commands that were not run now would say of the changes.
+            known = (carry["baseline"] or {}).get("tests", {})
+            carry["stale"] = sorted(set(known) - set(health.get("tests", {})))
         codes = {each["code"] for each in result["error_details"]}
         if carry["stop"] is None and not result["success"] and status != "skipped":
             codes |= {"E_DISK_FULL" for each in result["error_details"] if each["details"].get("errno") in _DISK}
@@ -184,6 +202,12 @@ class Verdict(Stage):
         }  # fmt: skip
 
 
+def _contents(answer: Mapping[str, Any], shop: Workshop) -> dict[str, str]:
+    """The files of an answer; none if they are more than would be repeated to the model."""
+    found = {each["path"]: each["new_content"] for each in answer.get("changes", ()) if each["new_content"] is not None}
+    return found if sum(map(estimate, found.values())) <= CONTENTS_SHARE * shop.max_tokens else {}
+
+
 def _rejected(approval: Mapping[str, Any]) -> ApprovalError:
     by, comment = ", ".join(approval["by"]), approval.get("comment")
     if by == "deadline":
@@ -201,7 +225,7 @@ def _failure(status: str, errors: list[Mapping[str, Any]], used: int) -> str:
     """One sentence: the gate that failed, after how many attempts, and that nothing is changed."""
     kept = any(each["code"].startswith("E_ROLLBACK") for each in errors)
     left = "Some files could not be put back; see the errors." if kept else "Nothing was changed."
-    attempts = f"{used} attempt{'s' if used != 1 else ''}"
+    attempts = f"after {used} attempt{'s' if used != 1 else ''}" if used else "before its first attempt"
     first = errors[0]["message"] if errors else status
     ended = {"blocked": "was refused", "rejected": "was rejected"}.get(status, "failed")
-    return f"The phase {ended} after {attempts}: {first}. {left}"
+    return f"The phase {ended} {attempts}: {first}. {left}"

@@ -67,6 +67,10 @@ def _resolve(change: Change, seen: Seen, root: Root, spec: PhaseSpec, policy: Po
         return None, Found((error,))
     if resolved is None or resolved.content is None:
         return resolved, about
+    if facts.links > 1:
+        about = joined(
+            about, Found(warnings=(f"{change.path}: has other names (hard links), which keep the old content",))
+        )
     before = _text(facts, data)
     looks = plausibility.check(resolved, before, spec, policy)
     return resolved, joined(about, looks, syntax.check(resolved.path, resolved.content, policy, before))
