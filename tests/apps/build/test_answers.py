@@ -83,7 +83,7 @@ def test_reading_touches_no_disk() -> None:
                 imports |= {alias.name for alias in node.names}
             assert not (isinstance(node, ast.Name) and node.id == "open"), path.name
     assert {name.partition(".")[0] for name in imports} <= {
-        "__future__", "bisect", "collections", "dataclasses", "itertools", "json", "phasegate", "re", "typing"
+        "__future__", "bisect", "collections", "contextlib", "dataclasses", "itertools", "json", "phasegate", "re", "typing",
     }  # fmt: skip
     # Of the paths it knows only how they are spelt.
     assert {name for name in imports if name.startswith("phasegate.apps.build.paths")} == {

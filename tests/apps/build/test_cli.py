@@ -260,7 +260,8 @@ def test_a_dry_run_finds_what_the_run_would_refuse(cli: Call) -> None:
 """)
     found = json.loads(cli("run", "bad.yaml", "--repo", "repo", "--dry-run", "--json")[1])
     codes = [[error["code"] for error in each["errors"]] for each in found]
-    assert codes == [["E_SPEC_FIELD"], ["E_SPEC_COMMAND"], ["E_SPEC_COMMAND"], ["E_SPEC_PATH"]]
+    assert codes == [["E_SPEC_FIELD"], ["E_SPEC_COMMAND"], [], ["E_SPEC_PATH"]]
+    assert found[2]["warnings"] == ["test_cmd cannot be run: there is no program 'no-such-program'"]
     code, out, _ = cli("run", "bad.yaml", "--repo", "repo", "--replay", "answers", "--keep-going")
     result = told(cli, "show")
     assert (code, result["run"]["failed_phases"], result["run"]["skipped_phases"]) == (1, 3, 1), out

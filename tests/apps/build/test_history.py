@@ -307,10 +307,11 @@ def test_nothing_stays_running_when_a_client_ends_everything(executor: Make, rep
     made = executor(Scripted(leave))
     result = run(made, phase(deliverables=["x.txt"]), phase("Second."))
     assert [[each["status"] for each in rows(made, table)] for table in ("runs", "phases", "attempts")] == [
-        ["failed"], ["failed"], ["failed"],
+        ["failed"], ["failed"] * 2, ["failed"] * 2,
     ]  # fmt: skip
-    (call,) = rows(made, "llm_calls")
-    assert (call["error"], result["token_usage"]) == ("cancelled", call["total_tokens"])
+    calls = rows(made, "llm_calls")
+    assert all("SystemExit" in each["error"] for each in calls)
+    assert result["token_usage"] == sum(each["total_tokens"] for each in calls) > 0
     assert tree(repo) == before
 
 
