@@ -8,6 +8,7 @@ the same form. What the model was shown of the package is left out of the record
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,10 @@ from phasegate.llm import Client, Recorder, Request, Response
 
 DATA = Path(__file__).parent.parent / "data" / "build"
 PLAN = DATA / "plan.yaml"
+#: Where a prompt repeats the files of an answer, which have been the package's before they were changed.
+LAST_ANSWER = re.compile(
+    r"^The files of the last answer.*?(?=^Nothing of the failed attempt)", re.DOTALL | re.MULTILINE
+)
 
 SIGN_TEST = '''\
 """Signs count for the whole expression."""
@@ -190,7 +195,7 @@ def record(repository: Path, folder: Path) -> Mapping[str, Any]:
 def leave_out_files(path: Path) -> None:
     """Take the package's files out of a recording; whoever replays it does not need them."""
     recording = json.loads(path.read_text(encoding="ascii"))
-    user = recording["request"]["user"]
+    user = LAST_ANSWER.sub("", recording["request"]["user"])
     recording["request"]["user"] = user.partition("\n# Files\n")[0] + "\n"
     path.write_text(json.dumps(recording, indent=2, sort_keys=True) + "\n", encoding="ascii")
 
