@@ -139,7 +139,7 @@ def test_a_write_that_fails_leaves_the_old_recording(tmp_path: Path, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr("phasegate.llm.recording.os.replace", full)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(LLMError, match="the answer cannot be recorded in"):
             generate(Recorder(Giving(Response("new")), tmp_path))
     assert generate(Replay(tmp_path)).text == "old"
     assert len(list(tmp_path.iterdir())) == 1

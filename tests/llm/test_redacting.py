@@ -32,6 +32,7 @@ letters = st.text(string.ascii_letters + string.digits + "/+=_-.%\"'\\&# ", min_
         "postgresql://user:abcdEFGH1234@host/db",
         "redis://:abcdEFGH1234@host",
         "password = abcdEFGH1234",
+        "https://api.example/v1/password=abcdEFGH1234",
         "sent bearer abcdEFGH1234 to the server",
         "AIzaSyabcdEFGH1234abcdEFGH1234abcdEFGH",
         "ghp_abcdEFGH1234abcdEFGH1234abcdEFGH1234",
@@ -56,6 +57,8 @@ def test_known_shapes(text: str) -> None:
         "the bearer of bad news",
         "http://127.0.0.1:8080/v1",
         "12:30 at user@host",
+        "Missing deliverables: docs/password: it is not in the answer",
+        "reset/client_secret: found x, expected y; depends_on names '/etc/passwd', which is no phase",
     ],
 )
 def test_innocent_text_stays(text: str) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -312,3 +316,42 @@ def test_heartbeats_keep_a_slow_phase_alive() -> None:
 
     with temporary_engine(one(slow, silence=0.3)) as engine:
         assert outcome(engine).status is PhaseStatus.SUCCEEDED
+
+
+TWICE = """
+import asyncio, pathlib, sys
+from phasegate import Engine, Flow, Phase, Registry, Subject
+
+async def long(context):
+    print("begun", flush=True)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print("ending", flush=True)
+        while not pathlib.Path(sys.argv[2]).exists():
+            await asyncio.sleep(0.01)
+
+registry = Registry()
+registry.add(Flow("slow", 1, [Phase("long", long)]))
+with Engine(sys.argv[1], registry) as engine:
+    run = engine.start("slow", Subject("order", "a"))
+    try:
+        engine.drain()
+    except KeyboardInterrupt:
+        print("interrupted", engine.get(run.id).at("long").status.value, len(engine.workers()))
+"""
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_whoever_interrupts_again_waits_for_what_is_handed_back(tmp_path: Path, more: int) -> None:
+    words = [sys.executable, "-c", TWICE, f"sqlite:///{tmp_path / 'runs.db'}", str(tmp_path / "go")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "ending\n"
+        for _ in range(more):
+            process.send_signal(signal.SIGINT)
+        (tmp_path / "go").touch()
+        assert process.stdout.read() == "interrupted ready 0\n"
+    assert process.returncode == 0

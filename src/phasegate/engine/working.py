@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -135,7 +136,7 @@ def _run_here(work: Callable[[], Any]) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.run(work())
+        asyncio.run(_interrupted_once(work))
         return
     failed: list[BaseException] = []
 
@@ -150,3 +151,32 @@ def _run_here(work: Callable[[], Any]) -> None:
     thread.join()
     if failed:
         raise failed[0]
+
+
+async def _interrupted_once(work: Callable[[], Any]) -> None:
+    """Do the work; an interruption (Ctrl-C) cancels it, and what follows while it ends is not heard: a second one in the
+    middle of handing back what is held would leave that undone, or wait for ever."""
+    before, task = signal.getsignal(signal.SIGINT), asyncio.current_task()
+    if threading.current_thread() is not threading.main_thread() or not callable(before) or task is None:
+        await work()
+        return
+    loop, ours = asyncio.get_running_loop(), False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal ours
+        try:
+            before(number, frame)
+        except KeyboardInterrupt:
+            if not task.cancelling():
+                ours = task.cancel()
+                loop.call_soon_threadsafe(lambda: None)  # it may be waiting for something else
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        await work()
+    except asyncio.CancelledError:
+        if ours:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

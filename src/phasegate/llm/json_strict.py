@@ -151,6 +151,8 @@ def _check_value(value: Any, text: str, deepest: int) -> None:
 def _deeper_than(limit: int, value: Any) -> bool:
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(limit):
+        if not level:
+            return False
         level = [child for each in level for child in _children(each) if isinstance(child, dict | list)]
     return bool(level)
 

@@ -37,11 +37,16 @@ class Recorder(Client):
         self._client, self._folder = client, Path(folder)
 
     async def generate(self, request: Request) -> Response:
-        """The other client's answer, which is on disk when it is returned."""
+        """The other client's answer, which is on disk when it is returned. Raises ``LLMError``, also when it cannot be."""
         key, occurrence = request_key(request), request.occurrence
         response = await self._client.generate(request)
-        await asyncio.to_thread(self._write, self._folder / f"{key}.json", request, occurrence, response)
-        return response
+        try:
+            await asyncio.to_thread(self._write, self._folder / f"{key}.json", request, occurrence, response)
+        except OSError as error:
+            said = f"the answer cannot be recorded in {self._folder.name}: {error.strerror or type(error).__name__}"
+        else:
+            return response
+        raise LLMError("bad_request", said, hint="make the folder writable, or record in another one")
 
     def ready(self) -> None:
         """As the client says."""

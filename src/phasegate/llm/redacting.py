@@ -17,7 +17,8 @@ SHORTEST = 8
 
 # A header or setting and its value, however it is written: Authorization: Bearer x, {'x-api-key': 'x'}, (b'x-api-key', b'x').
 NAMED = re.compile(
-    r"""((?:authorization|x-api-key|x-goog-api-key|api[_-]?key|access[_-]token|client[_-]secret|secret[_-]key|passw(?:or)?d)
+    # What stands behind a slash is the name of a file, unless it is a setting in an address.
+    r"""((?:(?<!/)|(?=[\w-]+=))(?:authorization|x-api-key|x-goog-api-key|api[_-]?key|access[_-]token|client[_-]secret|secret[_-]key|passw(?:or)?d)
         (?:\\?["']?\s*[:=]|["']\s*,)\s*(?:b(?=["']))?\\?["']?(?:(?:bearer|basic|token)\s+)?)[^\s"',;&}\\]+""",
     re.IGNORECASE | re.VERBOSE,
 )

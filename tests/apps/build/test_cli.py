@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -207,14 +208,72 @@ def test_what_is_rejected_is_not_applied_and_the_reason_is_told(cli: Call) -> No
 
 
 def test_a_decision_can_be_recorded_without_going_on(cli: Call) -> None:
-    assert cli(*RUN)[0] == 0
-    assert cli("approve", "--by", "ann", "--stay")[1].endswith("/2/0/approval: approved\n")
+    assert subprocess.run([*PROGRAM, *RUN], capture_output=True).returncode == 0  # a process that has ended since
+    run = told(cli, "show")["run"]["run_id"]
+    assert cli("approve", run[:10], "--by", "ann", "--stay")[1].endswith("/2/0/approval: approved\n")
     assert texts()["README.md"] == FILES["README.md"]
+    assert "The decision is recorded. Go on with:" in cli("show")[1]
+    code, _, err = cli("approve", "--by", "bob")
+    assert (code, "build show says what to do" in err) == (2, True), err
     code, out, _ = cli("resume")
     assert (code, "answered" in out) == (0, False)
     assert texts() == FILES | CHANGED
     code, _, err = cli("resume")
     assert (code, "no run to go on with" in err) == (2, True), err
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [("anthropic:b", "ANTHROPIC_API_KEY"), ("a:b", "name it as provider:model")]
+)
+def test_a_model_that_cannot_be_asked_is_told_before_anything_begins(
+    cli: Call, place: Path, monkeypatch: pytest.MonkeyPatch, model: str, said: str
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    before = tree(place)
+    code, out, err = cli("run", "plan.yaml", "--repo", "repo", "--model", model)
+    assert (code, out, said in err) == (1, "", True), err
+    assert tree(place) == before
+
+
+def test_answers_that_could_not_be_kept_are_not_paid_for(cli: Call, place: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a key")
+    before = tree(place)
+    record = ("--record", "/proc/kept")  # where not even the administrator may write
+    code, _, err = cli("run", "plan.yaml", "--repo", "repo", "--model", "anthropic:b", *record)
+    assert (code, "/proc/kept cannot be written" in err) == (2, True), err
+    assert tree(place) == before
+
+
+SLOW = """
+import pathlib, time
+if 'LIMIT = 4' in pathlib.Path('src/util.py').read_text() and pathlib.Path('../slow').exists(): time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("numbers", [[2], [2, 2], [2, 2, 2], [15, 15], [1, 2]], ids=str)
+def test_whoever_interrupts_more_than_once_has_everything_put_back(cli: Call, numbers: list[int]) -> None:
+    plan = [{"phase_id": "limit", "description": "Raise it.", "deliverables": ["src/util.py"]}]
+    plan[0]["test_cmd"] = [sys.executable, "-c", SLOW]
+    Path("slow.yaml").write_text(yaml.safe_dump(plan))
+    with PhaseExecutor(Recorder(Scripted(LIMIT), "recorded"), "repo", Path("first.db").absolute()) as executor:
+        assert executor.run_plan(plan)["status"] == "succeeded"
+    write(Path("repo"))
+    Path("slow").write_text("")
+    before = tree(Path("repo"))
+    words = [*PROGRAM, "run", "slow.yaml", "--repo", "repo", "--replay", "recorded"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [""]
+    while "applied src/util.py" not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], "".join(lines)
+    for number in numbers:
+        process.send_signal(number)
+        time.sleep(0.05)  # as fast as somebody types; the outcome is the same with any pause
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "as it was before" in err, "Traceback" in err) == (130, True, False), err
+    assert tree(Path("repo")) == before
+    assert told(cli, "show")["run"]["status"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -486,6 +545,7 @@ def test_a_reader_that_goes_away_stops_no_build(cli: Call) -> None:
         ((*RUN, "--record", "kept"), "either records or replays"),
         (("run", "plan.yaml", "--repo", "repo", "--model", "a:b", "--record", "plan.yaml"), "plan.yaml is no folder"),
         (("run", "plan.yaml", "--repo", ".", "--model", "a:b", "--record", "kept"), "kept lies in the repository"),
+        ((*RUN, "--approve", "none.yaml"), "the limit call_timeout is 0"),
         ((*RUN, "--prices", "nowhere.toml"), "nowhere.toml cannot be read"),
         ((*RUN, "--prices", "plan.yaml"), "cannot be read"),
         ((*RUN, "--approve", "sometimes"), "no policy file sometimes"),
@@ -509,6 +569,7 @@ def test_what_cannot_be_is_said_before_anything_begins(
 ) -> None:
     Path("numbers.yaml").write_text("[1, 2]")
     Path("unknown.yaml").write_text("phasez: []\nphases: []")
+    Path("none.yaml").write_text("call_timeout: 0")
     Path("limits.yaml").write_text("phases: [{description: x}]\npolicy: {max_changes: .inf}")
     before = tree(place)
     code, out, err = cli(*words)

@@ -17,6 +17,7 @@ import pytest
 
 import phasegate.apps.build as package
 from phasegate.apps.build import CheckResult, HealthContext, PhaseExecutor, PhaseOrchestrator, Policy
+from phasegate.errors import InputError
 from phasegate.llm import Request, Response
 from tests.apps.build.conftest import tree
 from tests.apps.build.ledger import check_books, rows
@@ -653,3 +654,14 @@ def test_all_files_that_were_changed_unseen_are_shown_in_the_next_attempt(execut
     model = Scripted("\n".join([head, *made, *edits]))
     (told,) = run(executor(model), phase(deliverables=new), retries=1)["phase_results"]
     assert (told["success"], told["retry_count"]) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"call_timeout": 0}, {"test_timeout": 0.0}, {"approval_timeout": 10**10}, {"max_output_bytes": 0},
+     {"max_answer_depth": 10**10}],
+    ids=str,
+)  # fmt: skip
+def test_limits_with_which_nothing_would_work_are_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(limits))):
+        Policy(**limits)

@@ -286,8 +286,3 @@ def test_a_history_that_may_only_be_read_is_said_at_once(repo: Path, tmp_path: P
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     folder.chmod(0o755)
-
-
-def test_limits_with_which_nothing_could_be_decided_are_refused() -> None:
-    with pytest.raises(InputError, match="approval_timeout"):
-        Policy(approval_timeout=0)

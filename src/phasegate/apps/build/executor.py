@@ -197,6 +197,11 @@ class PhaseExecutor:
             raise conflicts[0]
         return restored(recovered)
 
+    @property
+    def latest(self) -> str | None:
+        """The id of the run that this executor has worked on last."""
+        return self._runs.latest
+
     def close(self) -> None:
         """Let go of the database."""
         self.engine.close()

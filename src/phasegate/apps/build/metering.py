@@ -84,7 +84,9 @@ class Meter(Client):
         if failure is not None:
             return failure
         self._context.log.error("build.client_failed", traceback=trace(error))
-        said = f"the client raised {type(error).__name__}: {error}"[:500]
+        # The path of an error of the system is the machine's.
+        words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        said = f"the client raised {type(error).__name__}: {words}"[:500]
         return LLMTransportError("E_LLM_CLIENT", said, category="fatal")
 
     def _check(self, request: Request) -> None:
@@ -174,7 +176,8 @@ def transport_error(error: LLMError) -> PhaseExecutorError:
     """A model's failure in the words of this application."""
     code = f"E_LLM_{error.kind.upper()}"
     category = "transient" if error.kind in _TRANSIENT else "capacity" if error.kind == "prompt_too_long" else "fatal"
-    return LLMTransportError(code, str(error), category=category, hint=error.hint)  # type: ignore[arg-type]
+    said = f"{error}; {error.hint}" if error.hint else str(error)
+    return LLMTransportError(code, said, category=category, hint=error.hint)  # type: ignore[arg-type]
 
 
 def guessed(request: Request) -> int:

@@ -8,6 +8,15 @@ from phasegate.errors import InputError
 
 #: What nobody may change unless they say otherwise.
 DEFAULT_PROTECTED = (".autonomous_runs/", ".git/", "autopack.db")
+#: Limits that must leave room for something: times, sizes, depths and counts.
+_ABOVE_ZERO = (
+    "call_timeout", "attempt_timeout", "run_timeout", "approval_timeout", "test_timeout", "lock_stale_after",
+    "max_output_bytes", "max_answer_bytes", "max_answer_depth", "max_description_chars", "max_output_tokens", "batch_size",
+    "same_error_limit",
+)  # fmt: skip
+#: As many seconds, some thirty years, and so much of what is no time.
+_MOST_SECONDS = 10**9
+_MOST = {"max_answer_depth": 1_000, "max_answer_bytes": 1 << 30, "max_output_bytes": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,8 @@ class Policy:
     git_commit: bool = False
 
     def __post_init__(self) -> None:
-        """Raises ``InputError`` for a limit with which nothing could ever be decided."""
-        if self.approval_timeout <= 0:
-            raise InputError(f"approval_timeout is {self.approval_timeout}; people need more than 0 seconds to decide")
+        """Raises ``InputError`` for a limit with which nothing would work."""
+        for name in _ABOVE_ZERO:
+            value, most = getattr(self, name), _MOST.get(name, _MOST_SECONDS)
+            if not 0 < value <= most:
+                raise InputError(f"the limit {name} is {value}; it must be above 0, and at most {most:,}")

@@ -39,6 +39,8 @@ class Runs:
         """``sleep`` is how time is spent where the policy says to wait for a decision."""
         self._engine, self._workshops, self._shop = engine, workshops, shop
         self.approvals = Approvals(engine, shop, sleep)
+        #: The run that was worked on last.
+        self.latest: str | None = None
 
     def start(self, given: Mapping[str, Any], key: str) -> str:
         """Begin a run of a plan, whose input this is; its id."""
@@ -48,7 +50,7 @@ class Runs:
 
     def go_on(self, run_id: str) -> dict[str, Any]:
         """Do what can be done, and the result. Raises ``HistoryError``, and what interrupts it, after everything was put back."""
-        began = self._shop.seconds()
+        began, self.latest = self._shop.seconds(), run_id
         self._shop.go_on(run_id)
         try:
             with database_errors(self._shop.database):

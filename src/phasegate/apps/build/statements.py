@@ -199,6 +199,10 @@ APPROVALS = (
 )
 APPROVAL = APPROVALS.where(approvals.c.request_id == _text("request"))
 WAITING = APPROVALS.where(approvals.c.status == "pending")
+#: Decisions that nobody has carried out.
+DECIDED_OF_RUN = APPROVALS.where(
+    approvals.c.status.in_(("approved", "rejected")), phases.c.run_id == _text("run"), phases.c.finished_at.is_(None)
+)
 WAITING_OF_RUN = WAITING.where(phases.c.run_id == _text("run"))
 META = sa.select(meta)
 EVENTS = sa.select(events).where(events.c.run_fk == _text("run")).order_by(events.c.id)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,7 @@ from phasegate.apps.build.approval import ApprovalProvider
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.apps.build.plans import policy_of
 from phasegate.apps.build.policy import Policy
+from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError, NotADatabase
 from phasegate.llm import Client, Prices, open_client
@@ -49,6 +51,8 @@ def history_file(session: Session) -> Path:
             "builds keep their history in a SQLite file",
             hint="--database sqlite:///build.db, on the repository's machine",
         )
+    if name == ":memory:":
+        raise InputError("a history in memory would be gone at once", hint="--database sqlite:///build.db")
     return Path(name).absolute()
 
 
@@ -56,6 +60,10 @@ def history_file(session: Session) -> Path:
 def looked_at(session: Session) -> Iterator[Engine]:
     """An engine to look at the history with. Raises ``StoreError`` for a file without builds, which stays as it is."""
     file = history_file(session)
+    if not file.exists():
+        raise InputError(
+            f"there is no database {file.name}", hint="phasegate build run begins one; --database names another"
+        )
     with session.engine() as engine:
         if not engine.read("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": _MARK}):
             raise NotADatabase(
@@ -88,16 +96,31 @@ def executor_of(
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have this process ended politely, or its terminal closed, as if somebody had typed Ctrl-C: everything is put back then."""
-    before = {}
+    """Have Ctrl-C, and ending this process politely or closing its terminal, interrupt what is done, once: whoever cannot wait
+    until everything is put back would otherwise keep that from being done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal heard
+        if heard:
+            output.complain("still putting back what was being changed; it does not take long")
+            return
+        heard = True
+        raise KeyboardInterrupt
+
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt)}
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and threading.current_thread() is threading.main_thread():
-            before[name] = signal.signal(getattr(signal, name), signal.default_int_handler)
+        if hasattr(signal, name):
+            number = getattr(signal, name)
+            before[number] = signal.signal(number, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def find_run(engine: Engine, given: str | None) -> Mapping[str, Any]:

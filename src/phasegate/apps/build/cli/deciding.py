@@ -27,7 +27,9 @@ from phasegate.errors import InputError
 
 Request = Annotated[
     str | None,
-    typer.Argument(metavar="[REQUEST]", help="The request, or its run; without it the only one that waits."),
+    typer.Argument(
+        metavar="[REQUEST]", help="The request or its run, or the beginning of it; without it the only one that waits."
+    ),
 ]
 Stay = Annotated[bool, typer.Option("--stay", help="Record the decision, and do not go on working.")]
 
@@ -66,8 +68,10 @@ def _decide(session: Session, request: str | None, outcome: str, by: str, commen
 def _waiting(engine: Engine, request: str | None) -> Mapping[str, Any]:
     """What waits, and is meant. Raises ``InputError`` when that is nothing, or could be several."""
     waiting = engine.read(q.WAITING)
-    found = [each for each in waiting if request in (None, each["request_id"], each["run_id"])]
-    listed = f"waiting: {', '.join(each['request_id'] for each in waiting) or 'none'}"
+    found = [each for each in waiting if request is None or each["request_id"].startswith(request)]
+    listed = (
+        f"waiting: {', '.join(each['request_id'] for each in waiting)}" if waiting else "build show says what to do"
+    )
     if not found:
         raise InputError(
             f"nothing that waits is called {request!r}" if request else "nothing waits for approval", hint=listed

@@ -58,6 +58,7 @@ def _everything(engine: Engine, row: Row) -> dict[str, Any]:
         "health_checks": [_loaded(each) for each in engine.read(q.CHECKS, where)],
         "cost": engine.read(q.COST, where)[0]["cost"],
         "waiting": [_loaded(each) for each in engine.read(q.WAITING_OF_RUN, where)],
+        "decided": [_loaded(each) for each in engine.read(q.DECIDED_OF_RUN, where)],
     }  # fmt: skip
 
 
@@ -98,13 +99,15 @@ def _said(session: Session, data: Row) -> Iterator[str]:
     for each in data["waiting"]:
         yield from next_steps(session, {**each, "risk": each["risk_score"]})
     if run["status"] in UNFINISHED and not data["waiting"]:
-        yield _at_work(run) if run["status"] == "running" else "Go on with:"
+        yield _at_work(run, bool(data["decided"])) if run["status"] == "running" else "Go on with:"
         yield f"    {typed(session, 'resume', run['run_id'])}"
 
 
-def _at_work(run: Row) -> str:
+def _at_work(run: Row, decided: bool) -> str:
     here = run["host"] == socket.gethostname()
     if here and not alive(run["pid"]):
+        if decided:
+            return "The decision is recorded. Go on with:"
         return "Its process has ended without a result; what it left half changed is put back by whatever goes on:"
     return f"Process {run['pid']} on {run['host']} is at work. When it has ended without a result, go on with:"
 

@@ -107,6 +107,9 @@ def run(
         preview(session, repo, read, told, health=health)
         return
     client = client_of(told)
+    client.ready()  # before anything is checked and run for a model that cannot be asked
+    if record is not None:
+        _check_writable(record)
     if not read.phases:
         history_file(session)
         nothing = orchestration_result([], run_id="", total=0, duration=0.0, health=[], status="succeeded")
@@ -243,7 +246,7 @@ def _folder(path: Path | None, option: str) -> str | None:
 
 
 def _record(path: Path | None, repo: Path) -> str | None:
-    """Where answers are recorded; whether that can be is found out before they are paid for."""
+    """Where answers are recorded."""
     if path is not None and path.exists() and not path.is_dir():
         raise InputError(f"{path} is no folder", hint="--record names a folder, which may be new")
     if path is not None and path.resolve().is_relative_to(repo.resolve()):
@@ -252,6 +255,18 @@ def _record(path: Path | None, repo: Path) -> str | None:
             hint="--record names a folder outside of it",
         )
     return _absolute(path)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises ``InputError`` when answers could not be recorded there, before they are paid for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror}", hint="--record names another folder"
+        ) from None
 
 
 def _absolute(path: Path | None) -> str | None:

@@ -19,6 +19,7 @@ from phasegate.apps.build.cli.reporting import health_words, tests_words
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.cli import output
 from phasegate.cli.session import Session
+from phasegate.errors import PhasegateError
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _OUTCOMES = {"approve": "approved", "reject": "rejected"}
@@ -53,12 +54,27 @@ def worked(session: Session, executor: PhaseExecutor, work: Callable[[], Mapping
             while asks and result["status"] == "awaiting_approval" and _decided(executor, result):
                 result = executor.resume(result["run_id"])
         except KeyboardInterrupt:
-            latest = executor.engine.read(q.RUNS, {"most": 1})
-            output.complain("interrupted: what was being changed is as it was before")
-            if latest:
-                output.complain(f"what has succeeded is kept by: build run ... --continue {latest[0]['run_id']}")
+            for line in _interrupted(executor):
+                output.complain(line)
             raise
     return result
+
+
+def _interrupted(executor: PhaseExecutor) -> Iterator[str]:
+    """How things stand after an interruption."""
+    run = executor.latest
+    status = executor.engine.read(q.RUN, {"run": run})[0]["status"] if run else None
+    try:
+        executor.recover()
+    except PhasegateError as error:
+        yield f"interrupted: {error}"
+    else:
+        if status in ("succeeded", "failed"):
+            yield f"interrupted, when the run had ended: it has {status}"
+        else:
+            yield "interrupted: what was being changed is as it was before"
+    if run:
+        yield f"what has succeeded is kept by: build run ... --continue {run}"
 
 
 def _decided(executor: PhaseExecutor, result: Mapping[str, Any]) -> bool:

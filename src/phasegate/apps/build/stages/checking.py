@@ -78,7 +78,7 @@ class Check(Stage):
         asks = spec.requires_approval and shop.policy.approval_from_risk <= MOST
         if asks and shop.approval_provider is None:
             # Nobody is paid for a change that nobody could approve.
-            said = "there is nobody who could approve it; give an approval provider"
+            said = "there is nobody who could approve it: give an approval provider, or --approve ask"
             return unfit([ApprovalError("E_APPROVAL_REJECTED", said)], **named, warnings=list(warnings))
         found = {
             **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
