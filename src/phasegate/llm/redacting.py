@@ -16,10 +16,13 @@ SECRET_NAMES = ("_API_KEY", "_TOKEN", "_SECRET", "_SECRET_KEY", "_ACCESS_KEY", "
 SHORTEST = 8
 
 # A header or setting and its value, however it is written: Authorization: Bearer x, {'x-api-key': 'x'}, (b'x-api-key', b'x').
+_NAMES = (
+    "authorization|x-api-key|x-goog-api-key|api[_-]?key|access[_-]token|client[_-]secret|secret[_-]key|passw(?:or)?d"
+)
 NAMED = re.compile(
     # What stands behind a slash is the name of a file, unless it is a setting in an address.
-    r"""((?:(?<!/)|(?=[\w-]+=))(?:authorization|x-api-key|x-goog-api-key|api[_-]?key|access[_-]token|client[_-]secret|secret[_-]key|passw(?:or)?d)
-        (?:\\?["']?\s*[:=]|["']\s*,)\s*(?:b(?=["']))?\\?["']?(?:(?:bearer|basic|token)\s+)?)[^\s"',;&}\\]+""",
+    rf"""((?:(?<!/)(?:{_NAMES})(?:\\?["']?\s*[:=]|["']\s*,) | (?<=/)(?:{_NAMES})=)
+        \s*(?:b(?=["']))?\\?["']?(?:(?:bearer|basic|token)\s+)?)[^\s"',;&}}\\]+""",
     re.IGNORECASE | re.VERBOSE,
 )
 BEARER = re.compile(r"\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
