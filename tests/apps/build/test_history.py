@@ -403,3 +403,19 @@ def test_the_migrations_lead_to_the_tables_of_the_code(tmp_path: Path) -> None:
     engine.close()
     assert described(migrated) == described(made)
     assert sorted(each.name for each in MIGRATIONS.glob("0*.py")) == ["0001_first.py"]
+
+
+def test_rows_of_a_run_that_waits_say_how_far_it_is(executor: Make) -> None:
+    class Later:
+        def decide(self, request: Any) -> str:
+            return "pending"
+
+    model = Scripted(files(("create", "a.txt", "a\n")), "no json", files(("create", "b.txt", "b\n")))
+    made = executor(model, approval_provider=Later())
+    result = run(made, phase(deliverables=["a.txt"]), phase(deliverables=["b.txt"], requires_approval=True), retries=1)
+    assert result["status"] == "awaiting_approval"
+    (row,) = rows(made, "runs")
+    assert (row["successful_phases"], row["failed_phases"], row["skipped_phases"]) == (1, 0, 0)
+    assert [(each["status"], each["attempts"]) for each in rows(made, "phases")] == [
+        ("succeeded", 1), ("awaiting_approval", 2),
+    ]  # fmt: skip

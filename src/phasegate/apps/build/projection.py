@@ -13,6 +13,7 @@ from phasegate.apps.build import statements as q
 from phasegate.apps.build.columns import dump
 from phasegate.apps.build.errors import one_line
 from phasegate.apps.build.flow import AGAIN, BASELINE, NAME, RISKY, UNFIT, place_of
+from phasegate.apps.build.tables import OPEN
 from phasegate.core import facts as f
 
 _OURS = frozenset({NAME, f"{NAME}-foreign"})
@@ -82,14 +83,9 @@ class _Projection:
                 self._set(q.RUN_STANDS, self.run.id, status="awaiting_approval")
 
     def _end(self, status: str) -> None:
-        results = [result for result in map(self._status_of, range(1, len(self.run.input["plan"]) + 1)) if result]
-        counts = {
-            "successful_phases": results.count("succeeded"), "skipped_phases": results.count("skipped"),
-            "failed_phases": sum(each not in ("succeeded", "skipped") for each in results),
-        }  # fmt: skip
+        counts = self._count(open_ones=True)
         if status == "succeeded" and counts["successful_phases"] < len(self.run.input["plan"]):
             status = "failed"
-        self._set(q.RUN_COUNTS, self.run.id, **counts)
         begun = self.run.created_at or self.at
         self._set(
             q.RUN_ENDS, self.run.id, status=status, finished_at=self.at, duration_s=(self.at - begun).total_seconds(),
@@ -101,9 +97,16 @@ class _Projection:
             self._do(q.APPROVALS_END, its_run=self.run.id, new_responded_at=self.at)
         self._event("run_finished", status=status, **counts)
 
-    def _status_of(self, number: int) -> str | None:
-        row = self.connection.execute(q.PHASE_STATUS, {"its_key": f"{self.run.id}/{number}"}).first()
-        return None if row is None else str(row.status)
+    def _count(self, *, open_ones: bool) -> dict[str, int]:
+        """Write down how the phases have ended. With ``open_ones`` those that have not, count as failed."""
+        found = {row.status: row.n for row in self.connection.execute(q.PHASE_COUNTS, {"run": self.run.id})}
+        other = {"succeeded", "skipped"} if open_ones else {"succeeded", "skipped", *OPEN}
+        counts = {
+            "successful_phases": found.get("succeeded", 0), "skipped_phases": found.get("skipped", 0),
+            "failed_phases": sum(n for status, n in found.items() if status not in other),
+        }  # fmt: skip
+        self._set(q.RUN_COUNTS, self.run.id, **counts)
+        return counts
 
     # --- stages ---
 
@@ -156,6 +159,7 @@ class _Projection:
                 q.ADD_ATTEMPT, attempt_id=self.attempt_key, phase_fk=self.phase_key, attempt_index=self.output["index"],
                 status="running", started_at=self.at,
             )  # fmt: skip
+        self._set(q.PHASE_TRIED, self.phase_key, attempts=self.output["index"] + 1)
         self._event("attempt_started", index=self.output["index"], with_feedback=feedback is not None)
 
     def _ask(self, outcome: str) -> None:
@@ -273,6 +277,7 @@ class _Projection:
             summary=result["summary"], errors_json=dump(result["error_details"]), result_json=dump(result),
             finished_at=self.at, duration_s=result["duration"],
         )  # fmt: skip
+        self._count(open_ones=False)
         self._event("phase_finished", status=result["status"])
 
     # --- writing ---

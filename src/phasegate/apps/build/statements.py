@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from phasegate.apps.build.tables import (
+    OPEN,
     approvals,
     attempts,
     events,
@@ -41,7 +42,12 @@ RUN_COUNTS = _set(runs, runs.c.run_id, "successful_phases", "failed_phases", "sk
 
 ADD_PHASE = sa.insert(phases)
 PHASE_STANDS = _set(phases, phases.c.id, "status")
-PHASE_STATUS = sa.select(phases.c.status).where(phases.c.id == _text("its_key"))
+PHASE_TRIED = _set(phases, phases.c.id, "attempts")
+PHASE_COUNTS = (
+    sa.select(phases.c.status, sa.func.count().label("n"))
+    .where(phases.c.run_id == _text("run"))
+    .group_by(phases.c.status)
+)
 PHASE_ENDS = _set(
     phases, phases.c.id, "status", "attempts", "summary", "errors_json", "result_json", "finished_at", "duration_s"
 )  # fmt: skip
@@ -61,14 +67,14 @@ ATTEMPT_ENDS = _set(
 OPEN_ATTEMPTS_STAND = (
     sa.update(attempts)
     .where(
-        attempts.c.status.in_(("running", "awaiting_approval", "interrupted")),
+        attempts.c.status.in_(OPEN),
         attempts.c.phase_fk.in_(sa.select(phases.c.id).where(phases.c.run_id == _text("its_run"))),
     )
     .values(status=_text("new_status"))
 )
 OPEN_PHASES_STAND = (
     sa.update(phases)
-    .where(phases.c.run_id == _text("its_run"), phases.c.status.in_(("running", "awaiting_approval", "interrupted")))
+    .where(phases.c.run_id == _text("its_run"), phases.c.status.in_(OPEN))
     .values(status=_text("new_status"))
 )
 
@@ -160,7 +166,7 @@ KEPT = sa.select(phases.c.result_json).where(
     phases.c.run_id == _text("run"), phases.c.phase_id == _text("phase_id"), phases.c.spec_sha256 == _text("sha256"),
     phases.c.status == "succeeded",
 )  # fmt: skip
-UNFINISHED = sa.select(runs).where(runs.c.status.in_(("running", "awaiting_approval", "interrupted")))
+UNFINISHED = sa.select(runs).where(runs.c.status.in_(OPEN))
 RUNS = sa.select(runs).order_by(runs.c.started_at.desc()).limit(sa.bindparam("most", type_=sa.Integer))
 RUN = sa.select(runs).where(runs.c.run_id == _text("run"))
 PHASES = sa.select(phases).where(phases.c.run_id == _text("run")).order_by(phases.c.phase_index)

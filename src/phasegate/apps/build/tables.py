@@ -16,6 +16,8 @@ from phasegate.sqltypes import UtcTime
 SCHEMA = "build"
 
 RUN_STATUSES = ("running", "succeeded", "failed", "cancelled", "interrupted", "awaiting_approval")
+#: Of runs, phases and attempts that have not ended.
+OPEN = ("running", "awaiting_approval", "interrupted")
 PHASE_STATUSES = (
     "running", "succeeded", "failed", "blocked", "awaiting_approval", "rejected", "interrupted", "cancelled", "skipped",
 )  # fmt: skip

@@ -13,9 +13,10 @@ from phasegate import Engine
 from phasegate.apps.build import statements as q
 from phasegate.apps.build.cli import talking
 from phasegate.apps.build.cli.common import RunId, find_run, looked_at, typed
-from phasegate.apps.build.cli.reporting import UNFINISHED, next_steps, spent_words
+from phasegate.apps.build.cli.reporting import next_steps, spent_words
 from phasegate.apps.build.columns import load
 from phasegate.apps.build.flow import stage
+from phasegate.apps.build.tables import OPEN
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
@@ -98,7 +99,7 @@ def _said(session: Session, data: Row) -> Iterator[str]:
         yield f"Put back after {names[attempt]}: {', '.join(paths)}"
     for each in data["waiting"]:
         yield from next_steps(session, {**each, "risk": each["risk_score"]})
-    if run["status"] in UNFINISHED and not data["waiting"]:
+    if run["status"] in OPEN and not data["waiting"]:
         yield _at_work(run, bool(data["decided"])) if run["status"] == "running" else "Go on with:"
         yield f"    {typed(session, 'resume', run['run_id'])}"
 

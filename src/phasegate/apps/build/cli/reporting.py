@@ -13,9 +13,6 @@ from phasegate.apps.build.cli.common import typed
 from phasegate.cli import output
 from phasegate.cli.session import Session
 
-#: A run that is like this can be gone on with.
-UNFINISHED = ("running", "interrupted", "awaiting_approval")
-
 
 def report(session: Session, engine: Engine, result: Mapping[str, Any]) -> None:
     """What became of a run; ends the command with 1 when it has failed."""

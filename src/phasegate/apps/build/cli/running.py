@@ -23,11 +23,12 @@ from phasegate.apps.build.cli.common import (
     told_of,
 )
 from phasegate.apps.build.cli.previewing import preview
-from phasegate.apps.build.cli.reporting import UNFINISHED, report
+from phasegate.apps.build.cli.reporting import report
 from phasegate.apps.build.executor import PhaseExecutor
 from phasegate.apps.build.paths.protection import DATABASE_SUFFIXES
 from phasegate.apps.build.plans import Plan, policy_of, read_plan, read_policy
 from phasegate.apps.build.results import orchestration_result
+from phasegate.apps.build.tables import OPEN
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
@@ -139,7 +140,7 @@ def resume(
 ) -> None:
     """Go on with a run where it stopped: nothing is asked or paid for twice."""
     with looked_at(session) as engine:
-        waiting = [row["run_id"] for row in engine.read(q.RUNS, {"most": _MOST}) if row["status"] in UNFINISHED]
+        waiting = [row["run_id"] for row in engine.read(q.RUNS, {"most": _MOST}) if row["status"] in OPEN]
         if run is None and not waiting:
             raise InputError("there is no run to go on with", hint="phasegate build run begins one")
         row = find_run(engine, run or waiting[0])
