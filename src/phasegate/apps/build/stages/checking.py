@@ -53,35 +53,23 @@ class Check(Stage):
         except SpecError as error:
             return unfit([error], **named, warnings=[])
         spec, errors, warnings = read_spec(
-            raw,
-            index=self.number - 1,
-            protection=protection,
-            taken=carry["statuses"],
-            folds=shop.root.folds,
+            raw, index=self.number - 1, protection=protection, taken=carry["statuses"], folds=shop.root.folds,
             policy=shop.policy,
-        )
+        )  # fmt: skip
         if spec is not None:
             errors = [*errors, *unknown_phases(spec, carry["statuses"]), *_on_disk(spec, context, shop)]
         if spec is None or errors:
-            return unfit(errors, **named, warnings=list(warnings))
+            return unfit(errors, **named, warnings=warnings)
         named |= {"phase_id": spec.phase_id, "name": spec.name}
         failed = next((each for each in spec.depends_on if carry["statuses"][each] != "succeeded"), None)
         if failed is not None:
             return Outcome(SKIP, {**named, "reason": f"it depends on {failed!r}, which has not succeeded"})
-        if spec.test_cmd and not context.input["health_checks"]:
-            warnings = [*warnings, "test_cmd is not run: the health is not checked here"]
-        elif spec.test_cmd and not is_installed(spec.test_cmd[0]):
-            warnings = [*warnings, f"test_cmd cannot be run: there is no program {spec.test_cmd[0]!r}"]
-        missing = missing_programs(spec)
-        if missing:
-            return unfit(missing, **named, warnings=list(warnings))
-        asks = spec.requires_approval and shop.policy.approval_from_risk <= MOST
-        if asks and shop.approval_provider is None:
-            # Nobody is paid for a change that nobody could approve.
-            said = "there is nobody who could approve it: give an approval provider, or --approve ask"
-            return unfit([ApprovalError("E_APPROVAL_REJECTED", said)], **named, warnings=list(warnings))
+        warnings += _untested(spec, context.input["health_checks"])
+        errors = [*missing_programs(spec), *_unapprovable(spec, shop)]
+        if errors:
+            return unfit(errors, **named, warnings=warnings)
         found = {
-            **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": list(warnings),
+            **named, "spec": spec.told(), "sha256": spec.sha256, "warnings": warnings,
             "protected": list(protection.entries), "attempts": allowed_attempts(context, spec.max_attempts),
         }  # fmt: skip
         kept = self._kept(context, spec.phase_id, spec.sha256)
@@ -108,6 +96,24 @@ def _fresh(carry: dict[str, Any], spec: PhaseSpec, protection: Protection, shop:
     tests = Baseline.from_told(carry["baseline"]["tests"]).advanced({command.name: report}).told()
     left = [each for each in carry["stale"] if each != command.name]
     return {**carry, "baseline": {**carry["baseline"], "tests": tests}, "stale": left}
+
+
+def _untested(spec: PhaseSpec, checked: bool) -> list[str]:
+    """A warning when the phase's tests will not be run."""
+    if not spec.test_cmd:
+        return []
+    if not checked:
+        return ["test_cmd is not run: the health is not checked here"]
+    program = spec.test_cmd[0]
+    return [] if is_installed(program) else [f"test_cmd cannot be run: there is no program {program!r}"]
+
+
+def _unapprovable(spec: PhaseSpec, shop: Workshop) -> list[PhaseExecutorError]:
+    """An error when somebody would have to approve and there is nobody: nobody is paid for a change like that."""
+    if not spec.requires_approval or shop.policy.approval_from_risk > MOST or shop.approval_provider is not None:
+        return []
+    said = "there is nobody who could approve it: give an approval provider, or --approve ask"
+    return [ApprovalError("E_APPROVAL_REJECTED", said)]
 
 
 def _on_disk(spec: PhaseSpec, context: Context, shop: Workshop) -> Sequence[PhaseExecutorError]:
