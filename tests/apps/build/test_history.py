@@ -419,3 +419,11 @@ def test_rows_of_a_run_that_waits_say_how_far_it_is(executor: Make) -> None:
     assert [(each["status"], each["attempts"]) for each in rows(made, "phases")] == [
         ("succeeded", 1), ("awaiting_approval", 2),
     ]  # fmt: skip
+
+
+def test_a_history_whose_process_died_at_its_very_beginning_is_a_new_one(executor: Make, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "build.db")) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert (tmp_path / "build.db").stat().st_size
+    told = executor(Scripted(files(("create", "x.txt", "x\n")))).execute_phase(phase(deliverables=["x.txt"]))
+    assert told["errors"] == []
