@@ -10,7 +10,7 @@ discovery() {
 discovery run examples/data/inventory-devices.csv $tenant
 discovery approve $tenant
 discovery preview --client demo --engagement q4 --limit 5
-discovery approve $tenant
+discovery approve --all $tenant
 discovery conflicts --client demo --engagement q4
 discovery resolve --all keep_existing $tenant
 discovery assets --client demo --engagement q4 --limit 10

@@ -70,6 +70,24 @@ def test_skip_leaves_out_what_is_too_long_and_nothing_else() -> None:
     assert cleansed.data == {"location": "Halle 3"}
 
 
+@pytest.mark.parametrize("value", ["Halle 3", "x" * 300, 7, ["a", "b"]])
+def test_skip_leaves_out_nothing_of_a_column_that_no_field_is_for(value: Any) -> None:
+    for target in (CUSTOM, UNMAPPED):
+        cleansed = cleanse({"OS": value}, {"OS": target}, {"OS": "skip"}, (), {"OS": 100})
+        assert cleansed.custom == {"OS": value}
+
+
+@pytest.mark.parametrize(("length", "kept"), [(60, True), (100, True), (101, False)])
+@pytest.mark.parametrize("target", ["operating_system", "os_version", "description"])
+def test_skip_leaves_out_what_was_too_long_when_it_was_decided(target: str, length: int, kept: bool) -> None:
+    cleansed = cleanse({"OS": "x" * length, "Host": "web01"}, {"OS": target}, {"OS": "skip"}, (), {"OS": 100})
+    assert (target in cleansed.data, bool(cleansed.warnings[:-1])) == (kept, not kept)
+
+
+def test_skip_leaves_numbers_that_fit() -> None:
+    assert cleanse({"OS": 11}, {"OS": "operating_system"}, {"OS": "skip"}).data == {"operating_system": 11}
+
+
 def test_keep_and_no_decision_leave_long_text_to_be_cut_later() -> None:
     row = {"Host": "web01", "OS": "x" * 300}
     mappings = {"Host": "hostname", "OS": "operating_system"}

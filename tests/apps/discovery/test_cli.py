@@ -122,10 +122,11 @@ def test_the_example_by_one_command_after_the_other(cli: Call, tmp_path: Path) -
 
 
 def test_everything_is_approved_at_once_and_the_same_file_again_gives_nothing_new(cli: Call) -> None:
-    for _ in range(2):
+    for counts in ("70 created, 2 met one that is there", "0 created, 72 met one that is there"):
         code, out, _ = cli("run", str(DEVICES), "--approve-all", "--name", "devices")
         assert code == 0
         assert out.endswith("devices: completed, 100 %\n70 assets: 39 network, 30 other, 1 server\n")
+        assert f"\n{counts}, 0 failed, 0 not approved\n" in out
     assert [each["status"] for each in told(cli, "flows")["flows"]] == ["completed", "completed"]
     resolved = told(cli, "conflicts")["conflicts"]
     assert {each["resolution_action"] for each in resolved} == {"keep_existing"}
@@ -138,7 +139,7 @@ def test_what_nobody_can_approve_for_a_person_is_left_to_one(cli: Call, tmp_path
     assert (code, "waits for field_mapping" in out) == (0, True)
     assert cli("edit", "OS", "name")[0] == 0
     assert cli("approve", "--keep-rest")[0] == 0
-    assert cli("approve")[0] == 0
+    assert cli("approve", "--all")[0] == 0
     assert told(cli, "assets")["assets"][0]["custom_attributes"] == {"Zeta": "1"}
 
 
@@ -149,6 +150,7 @@ def test_assets_are_approved_one_by_one_with_changes(cli: Call, tmp_path: Path) 
     (tmp_path / "edits.json").write_text(json.dumps({second: {"name": "renamed"}}))
     code, out, _ = cli("approve", second, third, "--edits", "@edits.json")
     assert (code, "2 assets" in out) == (0, True)
+    assert "2 created, 0 met one that is there, 0 failed, 1 not approved\n" in out
     assert [each["name"] for each in told(cli, "assets")["assets"]] == ["renamed", "web-002"]
 
 
@@ -159,7 +161,7 @@ def test_what_validators_remark_is_told(cli: Call, tmp_path: Path) -> None:
     assert (code, said in out, "waits for asset_preview" in out) == (0, True, True), out
     remarks = [line.removeprefix("data_cleansing: warning of ") for line in out.splitlines() if said in line]
     assert told(cli, "status")["details"]["warnings"]["data_cleansing"] == remarks
-    code, out, _ = cli("approve")
+    code, out, _ = cli("approve", "--all")
     assert (code, "completed" in out, said in out) == (0, True, True)
 
 
@@ -224,7 +226,7 @@ def test_every_command_answers_with_one_json_document(cli: Call, tmp_path: Path)
     ask("execute", "field_mapping")
     ask("approve")
     ask("preview")
-    ask("approve")
+    ask("approve", "--all")
     assert len(ask("conflicts")["conflicts"]) == 1
     ask("resolve", "--all", "replace_with_new")
     assert ask("dependencies")["dependencies"]
@@ -248,18 +250,12 @@ def commands() -> list[str]:
 
 
 def test_retry_answers_with_one_json_document(cli: Call, tmp_path: Path) -> None:
-    rows = [host(1)]
-    assert cli("run", str(write(tmp_path / "a.csv", rows)), "--approve-all")[0] == 0
-    assert cli("run", str(write(tmp_path / "b.csv", [host(1, RAM="9 GB"), host(2)])))[0] == 0
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(2))))[0] == 0
     assert cli("approve")[0] == 0
-    assert cli("approve")[0] == 0
-    (conflict,) = told(cli, "conflicts")["conflicts"]
-    both = json.dumps({"name": "web-002", "dependency_type": "replica"})
-    code, out, _ = cli("resolve", conflict["id"], "create_both_with_dependency", "--dependency", both, "--json")
+    code, out, _ = cli("reject", "--comment", "not these", "--json")
     assert (code, json.loads(out)["flow"]["error_phase"]) == (1, "asset_inventory")
-    code, out, _ = cli("retry", "--json")  # with the same choice, which cannot be carried out
-    assert (code, json.loads(out)["flow"]["status"]) == (1, "failed")
-    assert json.loads(out)["status"] == "running"
+    again = told(cli, "retry")
+    assert (again["status"], again["flow"]["phase_state"]["waits_for"]) == ("running", "asset_preview")
 
 
 def test_how_well_flows_are_is_told_and_what_is_ill_ends_with_one(cli: Call, tmp_path: Path) -> None:
@@ -274,7 +270,7 @@ def test_how_well_flows_are_is_told_and_what_is_ill_ends_with_one(cli: Call, tmp
     code, out, _ = cli("health")
     assert (code, out.startswith("failed: 1 failed; "), "asset_inventory failed" in out) == (1, True, True)
     flow = told(cli, "flows")["flows"][0]["flow_id"]
-    assert f"phasegate discovery retry --flow {flow}" in out
+    assert f"phasegate discovery retry {' '.join(WHO)} --flow {flow}" in out
     planned = told(cli, "repair", "--again", "--dry-run")
     assert [(each["action"], each["done"]) for each in planned["actions"]] == [("retry", False)]
     assert told(cli, "flows")["flows"][0]["status"] == "failed"
@@ -283,6 +279,86 @@ def test_how_well_flows_are_is_told_and_what_is_ill_ends_with_one(cli: Call, tmp
     assert waits(cli) == "asset_preview"
     assert cli("health")[0] == 0
     assert cli("health", who=("--client", "fabrikam", "--engagement", "q4"))[1].startswith("healthy: there is no flow")
+
+
+def test_what_became_of_the_rows_is_told_to_programs(cli: Call, tmp_path: Path) -> None:
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(3))))[0] == 0
+    assert "assets" not in told(cli, "approve")  # of the mapping: none is made yet
+    first = told(cli, "preview")["assets"][0]["id"]
+    made = {"created": 1, "duplicates": 0, "failed": 0, "not_approved": 2}
+    assert told(cli, "approve", first)["assets"] == made
+    assert cli("cancel")[0] == 2  # it has ended
+    again = told(cli, "run", str(write(tmp_path / "b.csv", hosts(1))), "--approve-all")
+    assert again["assets"] == {"created": 0, "duplicates": 1, "failed": 0, "not_approved": 0}
+
+
+def test_what_is_not_shown_is_said(cli: Call, tmp_path: Path) -> None:
+    records = [json.dumps(each) for each in hosts(30)] + ["17", "not json", "[1]"]
+    (tmp_path / "a.jsonl").write_text("\n".join(records))
+    assert cli("run", str(tmp_path / "a.jsonl"))[0] == 0
+    assert "1 of 3; --limit N shows more\n" in cli("skipped", "--limit", "1")[1]
+    assert "shows more" not in cli("skipped", "--limit", "3")[1]
+    shown = told(cli, "skipped", "--limit", "2")
+    assert (len(shown["skipped"]), shown["total"]) == (2, 3)
+    assert cli("approve")[0] == 0
+    assert "7 of 30; --limit N shows more\n" in cli("preview", "--limit", "7")[1]
+    assert "shows more" not in cli("preview", "--limit", "30")[1]
+    assert "shows more" not in cli("preview", "--after", "23", "--limit", "7")[1]
+    shown = told(cli, "preview", "--limit", "7")
+    assert (len(shown["assets"]), shown["total"]) == (7, 30)
+
+
+def test_questions_say_of_how_many_rows_they_show_the_first(
+    cli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.csv", hosts(30))
+    assert (
+        cli("run", str(file), "--approve-all")[1].count(f"10 of 30; phasegate discovery preview {' '.join(WHO)}") == 1
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("approve\nyes\nkeep_existing\n"))
+    code, out, _ = cli("run", str(file), "--interactive")
+    assert (code, "[make all 30 assets: yes, no, quit]" in out) == (0, True)
+    assert f"20 of 30; phasegate discovery preview {' '.join(WHO)} --limit N shows more\n" in out
+    assert f"20 of 30; phasegate discovery conflicts {' '.join(WHO)} shows more\n" in out
+    assert "0 created, 30 met one that is there, 0 failed, 0 not approved\n" in out
+
+
+def test_an_approval_is_refused_when_somebody_has_edited_the_mapping_since(cli: Call, tmp_path: Path) -> None:
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(2))))[0] == 0
+    seen = told(cli, "mappings")["seen"]
+    assert f"seen: {seen}\n" in cli("status")[1]
+    assert cli("edit", "Owner", "support_group", "--by", "bob")[0] == 0
+    code, _, err = cli("approve", "--seen", seen)
+    assert (code, "has changed since you saw it" in err) == (1, True)
+    new = told(cli, "status")
+    assert new["flow"]["phase_state"]["seen"] == new["details"]["phase_state"]["seen"] != seen
+    assert f"seen: {new['flow']['phase_state']['seen']}\n" in cli("mappings")[1]
+    assert cli("approve", "--seen", new["flow"]["phase_state"]["seen"])[0] == 0
+    assert waits(cli) == "asset_preview"
+
+
+def test_a_paused_flow_says_that_resume_goes_on(cli: Call, tmp_path: Path) -> None:
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(2))))[0] == 0
+    assert cli("pause")[0] == 0
+    resume = f"phasegate discovery resume {' '.join(WHO)}"
+    assert resume in cli("status")[1]
+    assert cli("approve")[0] == 0
+    assert resume in cli("status")[1]
+    assert cli("resume")[0] == 0
+    assert waits(cli) == "asset_preview"
+    assert resume not in cli("status")[1]
+
+
+def test_a_flow_whose_columns_are_all_decided_on_says_that_resume_goes_on(cli: Call, tmp_path: Path) -> None:
+    assert cli("run", str(write(tmp_path / "a.csv", hosts(2))))[0] == 0
+    with closing(sqlite3.connect(tmp_path / "discovery.db")) as connection:  # as two people at once leave it
+        connection.execute("UPDATE import_field_mappings SET status = 'approved'")
+        connection.commit()
+    out = cli("status")[1]
+    resume = f"phasegate discovery resume {' '.join(WHO)} goes on"
+    assert (resume in out, "waits for field_mapping" in out) == (True, False)
+    assert cli("resume")[0] == 0
+    assert waits(cli) == "asset_preview"
 
 
 # --- in the terminal --------------------------------------------------------------------------------------------------
@@ -313,7 +389,8 @@ def test_decisions_are_asked_for_again_until_they_can_be_carried_out(tmp_path: P
     for said in (
         "Location: 1 values are longer than 100, up to 300", "'perhaps' is none of the answers", "did you mean 'rack_location'?",
         "there is no mapping 'Kist'", "there is no mapping 'Nowhere'", "'Notiz' has no target yet",
-        "'maybe' is none of the answers", "there is no action 'erase'", "a.csv: completed, 100 %", "2 assets: 2 server",
+        "[make all 3 assets: yes, no, quit]", "'maybe' is none of the answers", "[for all 1 of them: ",
+        "there is no action 'erase'", "a.csv: completed, 100 %", "2 assets: 2 server",
     ):  # fmt: skip
         assert said in done.stdout, said
     assert done.stdout.count("[split, truncate, skip, keep, quit]") == 2
@@ -410,6 +487,7 @@ def test_flows_of_another_client_are_not_there(cli: Call, tmp_path: Path) -> Non
         (("approve", "Nmae"), "did you mean 'Name'?"),
         (("approve", "Zeta"), "has no target yet"),
         (("approve", "--seen", "abc"), "has changed since you saw it"),
+        (("approve", "--all"), "the flow waits for its mapping"),
         (("approve", "Name", "Nowhere"), "no mapping 'Nowhere'"),
         (("reject", "Zetta"), "did you mean 'Zeta'?"),
         (("reject",), "name the columns"),
@@ -478,7 +556,12 @@ def rows_of(database: Path) -> dict[str, list[Any]]:
         (("approve", "--edits", "{"), "not JSON"),
         (("approve", "--edits", "[1]"), "one JSON object"),
         (("approve", "--edits", "@nowhere.json"), "cannot be read"),
-        (("approve", "--edits", '{"x": {"name": "y"}}'), "no asset of this preview"),
+        (("approve", "--all", "--edits", '{"x": {"name": "y"}}'), "no asset of this preview"),
+        (("approve",), "say which"),
+        (("approve", "--keep-rest"), "approve --client northwind --engagement q4 --all makes all of them"),
+        (("approve", "nothing", "--all"), "or say --all"),
+        (("approve", "--edits", "nonsense"), "--edits is not JSON"),
+        (("approve", "--edits", "nonsense"), "such as --edits '{"),
         (("approve", "--edits", '{"x": 1}'), "object of objects"),
         (("approve", "--seen", "abc"), "changed"),
         (("reject", "Name"), "all together"),
@@ -502,7 +585,7 @@ def test_approving_twice_is_refused_the_second_time(cli: Call, tmp_path: Path) -
     assert cli("approve", "--seen", seen)[0] == 0
     code, _, err = cli("approve", "--seen", seen)  # what was seen is not what would be approved now
     assert (code, "changed" in err) == (1, True), err
-    assert cli("approve", "--flow", flow)[0] == 0
+    assert cli("approve", "--all", "--flow", flow)[0] == 0
     code, _, err = cli("approve", "--flow", flow)
     assert (code, "waits neither for" in err) == (2, True), err
     assert len(told(cli, "assets")["assets"]) == 2
@@ -541,7 +624,14 @@ def test_data_neither_controls_the_terminal_nor_a_spreadsheet(cli: Call, tmp_pat
     }
     code, out, _ = cli("run", str(write(tmp_path / "a.csv", [row, dict.fromkeys(row, "")])), "--name", f"n {red}")
     assert (code, r"Zeta\x1b[2J" in out) == (0, True)
-    for words in (("mappings",), ("profile",), ("skipped",), ("approve", "--keep-rest"), ("preview",), ("approve",)):
+    for words in (
+        ("mappings",),
+        ("profile",),
+        ("skipped",),
+        ("approve", "--keep-rest"),
+        ("preview",),
+        ("approve", "--all"),
+    ):
         assert cli(*words)[0] == 0, words
     assert "[bold]" in json.dumps(told(cli, "assets"))
     for words in (("assets",), ("flows",), ("audit",), ("status",), ("conflicts",)):

@@ -365,11 +365,17 @@ def test_conflicts_are_resolved_in_every_way(discovery: Discovery, tmp_path: Pat
             Resolution("nothing", "keep_existing"),
         ],
     )
-    assert (told["resolved_count"], told["total_requested"], told["pending"]) == (4, 5, 0)
+    assert (told["resolved_count"], told["total_requested"], told["pending"]) == (3, 5, 1)
+    assert "'web-000' is the name of another asset" in told["errors"][0]["error"]
+    beside = Resolution(both["id"], "create_both_with_dependency", {}, {"name": "web-9", "dependency_type": "replica"})
+    assert discovery.resolve(flow, [beside])["pending"] == 0
     discovery.work()
-    assert discovery.status(flow)["status"] == "failed"  # web-000 is the name of another asset
-    assert "web-000" in discovery.status(flow)["error_message"]
-    assert {each["memory_gb"] for each in discovery.assets()} == {16}  # nothing of it was done
+    assert discovery.status(flow)["status"] == "completed"
+    found = {each["name"]: (each["memory_gb"], each["business_owner"]) for each in discovery.assets()}
+    assert found == {
+        "web-000": (16, "Shop"), "web-001": (64, "New"), "web-002": (64, "Shop"), "web-003": (16, "Shop"),
+        "web-9": (64, "New"),
+    }  # fmt: skip
 
 
 def test_both_are_created_with_what_connects_them(discovery: Discovery, tmp_path: Path) -> None:

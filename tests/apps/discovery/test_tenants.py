@@ -46,6 +46,7 @@ REFUSED: dict[str, Callable[[Discovery, Ids], object]] = {
     "profile": lambda found, ids: found.profile(ids.flow),
     "open_questions": lambda found, ids: found.open_questions(ids.flow),
     "mappings": lambda found, ids: found.mappings(ids.flow),
+    "proposal": lambda found, ids: found.proposal(ids.flow),
     "preview": lambda found, ids: found.preview(ids.flow),
     "conflicts": lambda found, ids: found.conflicts(ids.flow),
     "asset": lambda found, ids: found.asset(ids.asset),

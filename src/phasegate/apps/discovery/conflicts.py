@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from phasegate.apps.discovery.asset_service import AssetService, Made
-from phasegate.apps.discovery.rules.names import normalised_name
+from phasegate.apps.discovery.asset_service import AssetService, Made, key_of, keys_of, merged
+from phasegate.apps.discovery.asset_service import problem_with as problem_with_values
+from phasegate.apps.discovery.asset_service import read as read_asset
 from phasegate.apps.discovery.schema import CUSTOM, MERGEABLE
+from phasegate.apps.discovery.statements.inventory import ASSET, ASSETS_LIKE
 from phasegate.errors import did_you_mean
+
+#: Characters of the word that says what connects two assets.
+_LONGEST_TYPE = 100
 
 
 class Action(StrEnum):
@@ -60,17 +65,88 @@ def _problem_with_merge(selections: Mapping[str, str]) -> str | None:
 
 
 def _problem_with_both(dependency: Mapping[str, Any], conflict: Mapping[str, Any]) -> str | None:
-    name = str(dependency.get("name") or "").strip()
-    if not name:
+    name, kind = dependency.get("name"), dependency.get("dependency_type")
+    if not isinstance(name, str) or not name.strip():
         return "to create both, the new asset needs a name of its own"
-    if normalised_name(name) in {normalised_name(conflict[which]["name"]) for which in ("existing", "new")}:
+    if key_of(name.strip()) in {key_of(conflict[which]["name"]) for which in ("existing", "new")}:
         return f"{name!r} is the name of one of the two: the new asset needs another one"
-    if not str(dependency.get("dependency_type") or "").strip():
+    if not isinstance(kind, str) or not kind.strip():
         return "to create both, say what connects them: dependency_type"
+    if len(kind) > _LONGEST_TYPE or not kind.isprintable():
+        return f"a dependency_type is one line of at most {_LONGEST_TYPE} characters"
     confidence = dependency.get("confidence", 1.0)
     if not isinstance(confidence, int | float) or isinstance(confidence, bool) or not 0 <= confidence <= 1:
         return "the confidence of a dependency is a number between 0 and 1"
     return None
+
+
+# --- what the inventory has against a choice --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The tenant's assets as they are now. ``read`` gives the rows of a statement and its parameters; ``where`` is the tenant."""
+
+    read: Callable[[Any, Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+    where: Mapping[str, str]
+
+    def asset(self, asset_id: str) -> dict[str, Any] | None:
+        """The asset with this id; None when it has been deleted."""
+        rows = self.read(ASSET, {**self.where, "asset_id": asset_id})
+        return read_asset(rows[0]) if rows else None
+
+    def has_name(self, name: str) -> bool:
+        """Whether an asset has this name, or one that is equal to it."""
+        return bool(self._like("normalised_name", [key_of(name)]))
+
+    def shares_address(self, asset_id: str, changes: Mapping[str, Any]) -> str | None:
+        """Which host name or address of these is that of another asset than the one they are for, as a sentence, or None."""
+        hosts = keys_of(changes, "hostname")
+        for column, keys in (("ip_address", keys_of(changes, "ip_address")), ("hostname", hosts), ("fqdn", hosts)):
+            for row in self._like(column, keys) if keys else ():
+                if row["id"] != asset_id:
+                    return f"{keys[0]} is the {column} of another asset, {row['name']!r}"
+        return None
+
+    def _like(self, column: str, keys: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        return self.read(ASSETS_LIKE[column], {**self.where, "keys": list(keys)})
+
+
+def obstacle(resolution: Resolution, conflict: Mapping[str, Any], inventory: Inventory) -> str | None:
+    """Why a choice that has no problem of its own cannot be carried out with the assets there are now, or None."""
+    existing = inventory.asset(conflict["existing_asset_id"])
+    if resolution.action == Action.CREATE_BOTH:
+        return _name_in_the_way(resolution.dependency, conflict, inventory)
+    if resolution.action == Action.REPLACE_WITH_NEW and existing is None:
+        return None  # the row becomes an asset as if it had met none
+    if existing is None:
+        name = conflict["existing"]["name"]
+        return f"{name!r} has been deleted: choose {Action.REPLACE_WITH_NEW} to make an asset of the row"
+    changes = merged(existing, _chosen(resolution, conflict["new"]), "overwrite")
+    shared = inventory.shares_address(existing["id"], changes)
+    return f"{shared}: merge without it, or create both" if shared else None
+
+
+def _name_in_the_way(dependency: Mapping[str, Any], conflict: Mapping[str, Any], inventory: Inventory) -> str | None:
+    name, parent = dependency["name"].strip(), dependency.get("parent_asset_id")
+    if parent is not None and inventory.asset(str(parent)) is None:
+        return f"there is no asset {parent}"
+    problem = problem_with_values({**conflict["new"], "name": name})
+    if problem is not None:
+        return problem
+    return f"{name!r} is the name of another asset already" if inventory.has_name(name) else None
+
+
+def _chosen(resolution: Resolution, new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of the row an existing asset is changed by."""
+    if resolution.action == Action.KEEP_EXISTING:
+        return {}
+    if resolution.action == Action.REPLACE_WITH_NEW:
+        return new
+    return {name: new.get(name) for name, which in resolution.selections.items() if which == "new"}
+
+
+# --- carrying it out --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +158,42 @@ class Applied:
     error: str = ""
 
 
-def apply(service: AssetService, conflict: Mapping[str, Any], existing: Mapping[str, Any]) -> Applied:
-    """Carry out what was chosen for a conflict. ``existing`` is the asset as it is now."""
-    new, action = conflict["new"], Action(conflict["resolution_action"])
-    match action:
-        case Action.KEEP_EXISTING:
-            return Applied(existing["id"])
-        case Action.REPLACE_WITH_NEW:
-            return _changed(service, existing, new)
-        case Action.MERGE:
-            chosen = {name: new.get(name) for name, which in conflict["selections"].items() if which == "new"}
-            return _changed(service, existing, chosen)
-        case Action.CREATE_BOTH:
-            return _both(service, conflict, existing)
-
-
-def _changed(service: AssetService, existing: Mapping[str, Any], new: Mapping[str, Any]) -> Applied:
-    made = service.update(existing, new, "overwrite")
+def apply(service: AssetService, conflict: Mapping[str, Any], inventory: Inventory) -> Applied:
+    """Carry out what was chosen for a conflict. Nothing is changed when there is an error."""
+    chosen = Resolution(conflict["id"], conflict["resolution_action"], conflict["selections"], conflict["dependency"])
+    problem = obstacle(chosen, conflict, inventory)
+    if problem is not None:
+        return Applied(None, error=problem)
+    existing = inventory.asset(conflict["existing_asset_id"])
+    if chosen.action == Action.CREATE_BOTH:
+        return _both(service, conflict, existing)
+    if existing is None:
+        return _made(service, conflict["new"])
+    made = service.update(existing, _chosen(chosen, conflict["new"]), "overwrite")
     return Applied(None, error=made.error) if made.outcome is Made.FAILED else Applied(existing["id"])
 
 
-def _both(service: AssetService, conflict: Mapping[str, Any], existing: Mapping[str, Any]) -> Applied:
+def _made(service: AssetService, new: Mapping[str, Any]) -> Applied:
+    """The row's asset, when the one that it met has been deleted."""
+    made = service.create_or_update(new)
+    if made.outcome is Made.CREATED and made.asset is not None:
+        return Applied(made.asset["id"])
+    met = ", ".join(repr(each.asset["name"]) for each in made.matches)
+    return Applied(None, error=made.error or f"the row meets {met} by now: choose {Action.CREATE_BOTH}")
+
+
+def _both(service: AssetService, conflict: Mapping[str, Any], existing: Mapping[str, Any] | None) -> Applied:
     wanted = conflict["dependency"]
     made = service.create_beside({**conflict["new"], "name": wanted["name"].strip()})
     if made.outcome is not Made.CREATED or made.asset is None:
         said = made.error or f"{wanted['name']!r} is the name of another asset by now"
         return Applied(None, error=said)
+    target = wanted.get("parent_asset_id") or (existing["id"] if existing else None)
+    if target is None:
+        return Applied(made.asset["id"])  # what it was to be connected with has been deleted
     connection = {
-        "source_id": made.asset["id"], "target_id": wanted.get("parent_asset_id") or existing["id"],
-        "dependency_type": wanted["dependency_type"], "confidence": float(wanted.get("confidence", 1.0)),
-        "description": "chosen when a conflict was resolved",
+        "source_id": made.asset["id"], "target_id": target, "dependency_type": wanted["dependency_type"],
+        "confidence": float(wanted.get("confidence", 1.0)), "description": "chosen when a conflict was resolved",
     }  # fmt: skip
     return Applied(made.asset["id"], connection)
 

@@ -88,7 +88,8 @@ def build_flow(config: FlowTypeConfig, registries: FlowTypeRegistry) -> Flow:
             when={"asset_inventory": inventory.CONFLICTING}, title="Resolution of conflicts",
         ),
         needs(
-            "conflict_resolution", "asset_conflicts", when={"asset_inventory": inventory.CONFLICTING}, transactional=True
+            "conflict_resolution", "asset_conflicts", when={"asset_inventory": inventory.CONFLICTING}, transactional=True,
+            redo={inventory.REOPENED: "asset_conflicts"}, rounds=_UNBOUNDED,
         ),
         needs("asset_inventory_result", "asset_inventory", "conflict_resolution"),
         needs("dependency_analysis", "asset_inventory_result", when={"kickoff": "analysis"}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -101,7 +103,7 @@ def standing_of(run: Run, pieces: Pieces | None = None) -> Standing:
     return Standing(
         master, child, current, following[0] if following else None, completed, round(share, 2),
         (WAITS_FOR.get(waiting.phase, "cleansing_decisions") if waiting else None),
-        waiting.shown if waiting else None, error[:ERROR] if error else None,
+        _shown(waiting), error[:ERROR] if error else None,
         PHASE_OF.get(failed.phase) if failed else None, pieces,
     )  # fmt: skip
 
@@ -151,6 +153,13 @@ def _waiting(run: Run) -> PhaseRun | None:
 
 def _for_a_person(instance: PhaseRun) -> bool:
     return instance.phase in WAITS_FOR or instance.asked
+
+
+def _shown(waiting: PhaseRun | None) -> str | None:
+    """The digest of what a person is asked about: that of the gate, or of the questions of a phase."""
+    if waiting is None or not waiting.asked:
+        return waiting.shown if waiting else None
+    return hashlib.sha256(json.dumps(waiting.questions, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _complete(run: Run, phase: str) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from phasegate.apps.discovery.cli.common import By, Client, Engagement, Stay, discovery, table
+from phasegate.apps.discovery.cli.common import By, Client, Engagement, Stay, discovery, table, who_of
 from phasegate.apps.discovery.rules.health import Health
 from phasegate.cli import output
 from phasegate.cli.session import Session
 
 #: Classes with which the command fails, so that whatever calls it regularly hears of them.
 _ILL = frozenset({Health.CRITICAL.value, Health.HANGING.value, Health.FAILED.value})
+#: A command of this application in a sentence, as far as the word that says what it does.
+_COMMAND = re.compile(r"phasegate discovery [a-z-]+")
 _COLUMNS = ("flow_id", "flow_name", "health", "current_phase", "why", "next")
 
 
@@ -29,10 +32,20 @@ def health(
     Exit codes: 0 all of them are well or slow, 1 one is critical, hanging or has failed.
     """
     with discovery(session, client, engagement) as found:
-        told = found.health()
+        told = _with_tenant(found.health(), who_of(found))
     session.answer(told, *_parts(told, every=every))
     if told["health"] in _ILL:
         raise typer.Exit(1)
+
+
+def _with_tenant(told: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """The same, with the commands that it advises as they have to be typed for this tenant."""
+    flows = [{**each, "next": _named(each["next"], who)} for each in told["flows"]]
+    return {**told, "flows": flows}
+
+
+def _named(advice: str | None, who: str) -> str | None:
+    return advice and _COMMAND.sub(lambda found: f"{found[0]} {who}", advice)
 
 
 def _parts(told: Mapping[str, Any], *, every: bool) -> list[str | output.Table]:

@@ -27,12 +27,19 @@ Stay = Annotated[bool, typer.Option("--stay", help="Record it, and do not go on 
 MOST = 10**12
 Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST, metavar="N", help="How many at most.")]
 
+#: What became of the rows of an approved preview, as the inventory counts it, and as people are told.
+_MADE = {
+    "created": "created",
+    "duplicates": "met one that is there",
+    "failed": "failed",
+    "not_approved": "not approved",
+}
 #: What to type next, by what a flow waits for.
 _NEXT = {
     "data_validation": "phasegate discovery decide-data {who} --decide COLUMN=truncate (or split, skip, keep)",
     "cleansing_decisions": "phasegate discovery decide-data {who} --decide COLUMN=truncate (or split, skip, keep)",
     "field_mapping": "phasegate discovery approve {who} (or reject COLUMN, edit COLUMN FIELD)",
-    "asset_preview": "phasegate discovery preview {who}; phasegate discovery approve {who}",
+    "asset_preview": "phasegate discovery preview {who}; phasegate discovery approve {who} --all (or ID ...)",
     "conflict_resolution": "phasegate discovery conflicts {who}; phasegate discovery resolve {who} --all keep_existing",
 }  # fmt: skip
 
@@ -61,11 +68,46 @@ def flow_of(found: Discovery, flow_id: str | None) -> str:
     return str(flows[0]["flow_id"])
 
 
-def report(session: Session, found: Discovery, flow_id: str, told: Mapping[str, Any] | None = None) -> None:
-    """Where a flow stands, and what a person can do next. Ends the command with 1 when it has failed."""
+def who_of(found: Discovery) -> str:
+    """The options that name the tenant, as they are typed."""
+    client, engagement = map(shlex.quote, found.tenant.key)
+    return f"--client {client} --engagement {engagement}"
+
+
+def outputs_of(found: Discovery, flow_id: str) -> Mapping[str, Any]:
+    """What the steps of a flow have come to, by their names."""
+    return found.engine.outputs(found.flow(flow_id).run.id, tenant=found.tenant.name)
+
+
+def made_of(found: Discovery, flow_id: str) -> dict[str, int] | None:
+    """What became of the rows of the preview: created, duplicates, failed, not approved; None while that is not known."""
+    output = outputs_of(found, flow_id).get("asset_inventory")
+    if not isinstance(output, Mapping) or "assets_created" not in output:
+        return None
+    return {name: output.get(f"assets_{name}", 0) for name in _MADE}
+
+
+def part(shown: int, total: int | None, how: str) -> list[str]:
+    """A line that says that not all are shown, and what shows more; none when they are."""
+    if total is not None and shown >= total:
+        return []
+    return [
+        f"{shown:,} of {total:,}; {how} shows more" if total is not None else f"{shown:,} are shown; {how} shows more"
+    ]
+
+
+def report(
+    session: Session, found: Discovery, flow_id: str, told: Mapping[str, Any] | None = None, *, counted: bool = False
+) -> None:
+    """Where a flow stands, and what a person can do next. Ends the command with 1 when it has failed.
+
+    ``counted`` also tells what became of the rows of its preview.
+    """
     status = found.status(flow_id)
-    data = {**(told or {}), "flow": status}
-    session.answer(data, *_lines(found, status))
+    made = made_of(found, flow_id) if counted else None
+    data = {**(told or {}), **({"assets": made} if made is not None else {}), "flow": status}
+    said = [", ".join(f"{made[name]:,} {word}" for name, word in _MADE.items())] if made is not None else []
+    session.answer(data, *said, *_lines(found, status))
     if status["status"] == "failed":
         raise typer.Exit(1)
 
@@ -82,13 +124,26 @@ def _lines(found: Discovery, status: Mapping[str, Any]) -> list[str]:
     if waits == "asset_preview":
         lines.append(_cleansed(details["cleansing"]))
     if waits:
-        client, engagement = map(shlex.quote, found.tenant.key)
-        who = f"--client {client} --engagement {engagement}"
-        lines.append(f"waits for {waits}: {_NEXT[waits].format(who=who)}")
+        lines += _waiting(found, status, waits)
+    if status["operational_status"] == "paused":
+        lines.append(f"it is paused: phasegate discovery resume {who_of(found)} lets it go on")
     if status["status"] == "completed":
         counts = found.assets_by_type()
         lines.append(f"{sum(counts.values())} assets: " + ", ".join(f"{n} {kind}" for kind, n in counts.items()))
     return lines
+
+
+def _waiting(found: Discovery, status: Mapping[str, Any], waits: str) -> list[str]:
+    """What the flow waits for, and what to type; what was shown, to which a decision can be bound."""
+    who, seen = who_of(found), status["phase_state"].get("seen")
+    lines = [f"waits for {waits}: {_NEXT[waits].format(who=who)}"]
+    if waits == "field_mapping":
+        proposal = found.proposal(status["flow_id"])
+        lines += proposal["problems"]
+        if not proposal["remaining"] and not proposal["problems"]:
+            lines = [f"every column is decided on: phasegate discovery resume {who} goes on"]
+    binds = bool(seen) and waits != "conflict_resolution"  # each conflict is decided on by its own id
+    return [*lines, *([f"seen: {seen}"] if binds else [])]
 
 
 def _records(state: Mapping[str, Any]) -> str:
@@ -107,11 +162,13 @@ def _cleansed(told: Mapping[str, Any]) -> str:
     )
 
 
-def go_on(session: Session, found: Discovery, flow_id: str, told: Mapping[str, Any], *, stay: bool) -> None:
+def go_on(
+    session: Session, found: Discovery, flow_id: str, told: Mapping[str, Any], *, stay: bool, counted: bool = False
+) -> None:
     """Do what can be done now, unless it is only to be recorded, and report."""
     if not stay:
         found.work()
-    report(session, found, flow_id, told)
+    report(session, found, flow_id, told, counted=counted)
 
 
 def table(columns: tuple[str, ...], rows: list[tuple[Any, ...]], nothing: str) -> output.Table | str:

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from phasegate.apps.discovery.cli.common import By, Client, Engagement, FlowId, Stay, discovery, flow_of, go_on
+from phasegate.apps.discovery.cli.common import (
+    By,
+    Client,
+    Engagement,
+    FlowId,
+    Stay,
+    discovery,
+    flow_of,
+    go_on,
+    who_of,
+)
 from phasegate.apps.discovery.conflicts import Resolution
 from phasegate.apps.discovery.errors import FlowNotFound, InvalidFlowState
 from phasegate.apps.discovery.service import Discovery
@@ -19,8 +29,13 @@ from phasegate.errors import InputError, did_you_mean
 Seen = Annotated[str | None, typer.Option("--seen", metavar="SHA256", help="Which state was seen; status tells it.")]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]...", help="Columns of the mapping, or ids of the preview; without any, all."),
+    typer.Argument(metavar="[NAME]...", help="Columns of the mapping (without any, all), or ids of the preview."),
 ]
+#: An example of what the options take that take JSON.
+_EXAMPLES = {
+    "--edits": '{"ID": {"memory_gb": 64}}',
+    "--dependency": '{"name": "NAME", "dependency_type": "replica"}',
+}
 
 
 def approve(
@@ -32,6 +47,7 @@ def approve(
     edits: Annotated[
         str | None, typer.Option("--edits", metavar="JSON|@FILE", help="Changes to assets: {id: {field: value}}.")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Make all assets of the preview.")] = False,
     keep_rest: Annotated[
         bool, typer.Option("--keep-rest", help="Keep columns that no field is for as attributes of your own.")
     ] = False,
@@ -40,23 +56,27 @@ def approve(
     stay: Stay = False,
     by: By = "",
 ) -> None:
-    """Approve what the flow waits for: the mapping of columns, or the assets that would be made."""
+    """Approve what the flow waits for: the mapping of columns, or the assets that would be made.
+
+    Assets are made by their ids, by what was seen, or with --all: an approval that was meant for the mapping makes none.
+    """
     with discovery(session, client, engagement, by) as found:
         flow_id = flow_of(found, flow)
         waits = _waits(found, flow_id)
         if waits == "asset_preview":
-            changes = _object(edits, "--edits")
-            if not all(isinstance(each, dict) for each in changes.values()):
-                raise InputError("--edits is one JSON object of objects", hint='such as {ID: {"memory_gb": 64}}')
+            changes = _edits(edits)
+            _check_meant(found, names, seen, everything=everything)
             told = found.approve_assets(flow_id, names or "all", edits=changes, seen=seen)
         else:
+            if everything:
+                raise InputError("--all is about the assets of a preview, and the flow waits for its mapping")
             with _nearest(found, flow_id, names):
                 told = found.approve(flow_id, names, seen=seen)
             _refuse(names, told)
             if keep_rest and not told["complete"]:
                 told = {**told, **found.keep_the_rest(flow_id)}
         _say_refused(session, told)
-        go_on(session, found, flow_id, told, stay=stay)
+        go_on(session, found, flow_id, told, stay=stay, counted=True)
 
 
 def reject(
@@ -161,6 +181,25 @@ def resolve(
         go_on(session, found, flow_id, told, stay=stay)
 
 
+def _edits(text: str | None) -> dict[str, Any]:
+    changes = _object(text, "--edits")
+    if not all(isinstance(each, dict) for each in changes.values()):
+        raise InputError("--edits is one JSON object of objects", hint=f"such as {_EXAMPLES['--edits']}")
+    return changes
+
+
+def _check_meant(found: Discovery, names: Sequence[str] | None, seen: str | None, *, everything: bool) -> None:
+    """Raise ``InputError`` for an approval that does not say which assets it is about: it may be meant for the mapping."""
+    if everything and names:
+        raise InputError("name the assets that are to be made, or say --all")
+    if not (names or seen or everything):
+        who = who_of(found)
+        raise InputError(
+            "the flow waits for its assets to be approved: say which",
+            hint=f"phasegate discovery preview {who} shows them; phasegate discovery approve {who} --all makes all of them",
+        )
+
+
 def _waits(found: Discovery, flow_id: str) -> str:
     waits = found.status(flow_id)["phase_state"].get("waits_for")
     if waits not in ("field_mapping", "asset_preview"):
@@ -203,7 +242,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _object(text: str | None, name: str) -> dict[str, Any]:
-    found = naming.parse_answers(text)
+    try:
+        found = naming.parse_answers(text)
+    except InputError as error:  # which speaks of the option that most commands have
+        hint = f"such as {name} '{_EXAMPLES[name]}'" if "--answers" in (error.hint or "") else error.hint
+        raise InputError(str(error).replace("--answers", name), hint=hint) from None
     if found is None:
         return {}
     if not isinstance(found, dict):

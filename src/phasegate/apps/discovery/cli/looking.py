@@ -16,6 +16,8 @@ from phasegate.apps.discovery.cli.common import (
     Limit,
     discovery,
     flow_of,
+    outputs_of,
+    part,
     report,
     table,
 )
@@ -51,16 +53,20 @@ def skipped(
 ) -> None:
     """List the records that could not be brought in, each with its reason."""
     with discovery(session, client, engagement) as found:
-        rows = found.skipped(flow_of(found, flow), limit)
+        flow_id = flow_of(found, flow)
+        rows = found.skipped(flow_id, limit)
+        total = sum(found.status(flow_id, details=True)["import_metadata"]["skipped"].values())
     told = [(row["line"], row["reason"], row["sample"]) for row in rows]
-    session.answer({"skipped": rows}, table(("line", "reason", "sample"), told, "nothing was left out"))
+    shown = table(("line", "reason", "sample"), told, "nothing was left out")
+    session.answer({"skipped": rows, "total": total}, shown, *part(len(rows), total, "--limit N"))
 
 
 def mappings(session: Session, *, client: Client, engagement: Engagement, flow: FlowId = None) -> None:
     """Show which column is for which field, and how sure that is."""
     with discovery(session, client, engagement) as found:
-        rows = found.mappings(flow_of(found, flow))
-    session.answer({"mappings": rows}, showing.mappings_table(rows))
+        told = found.proposal(flow_of(found, flow))
+    rows, seen = told["mappings"], told["seen"]
+    session.answer({"mappings": rows, "seen": seen}, showing.mappings_table(rows), *([f"seen: {seen}"] if seen else []))
 
 
 def preview(
@@ -75,9 +81,13 @@ def preview(
     """Show the assets that would be made."""
     with discovery(session, client, engagement) as found:
         flow_id = flow_of(found, flow)
-        rows = found.preview(flow_id, after=after, limit=limit)
-        seen = found.status(flow_id)["phase_state"].get("seen")
-    session.answer({"assets": rows, "seen": seen}, showing.preview_table(rows), *([f"seen: {seen}"] if seen else []))
+        seen = found.status(flow_id)["phase_state"].get("seen")  # before the rows: what changes meanwhile was not seen
+        rows = found.preview(flow_id, after=after, limit=limit + 1)
+        total = (outputs_of(found, flow_id).get("asset_preview") or {}).get("preview_count")
+    shown = rows[:limit]
+    more = part(len(shown), total, "--limit N") if len(rows) > limit else []
+    data = {"assets": shown, "total": total, "seen": seen}
+    session.answer(data, showing.preview_table(shown), *more, *([f"seen: {seen}"] if seen else []))
 
 
 def conflicts(

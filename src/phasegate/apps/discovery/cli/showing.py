@@ -49,13 +49,21 @@ def conflicts_table(conflicts: Sequence[Mapping[str, Any]]) -> output.Table | st
     """One row per conflict: by what the two are alike, and in what they differ."""
     rows = [
         (
-            each["id"], each["row_number"], each["conflict_type"], each["existing"]["name"], each["new"]["name"],
-            "; ".join(differences(each["existing"], each["new"])), each["resolution_action"] or each["resolution_status"],
+            each["id"], each["row_number"], each["conflict_type"], _met(each), each["new"]["name"],
+            "; ".join(differences(each["existing"], each["new"])),
+            each.get("problem") or each["resolution_action"] or each["resolution_status"],
         )
         for each in conflicts
     ]  # fmt: skip
     columns = ("conflict", "row", "alike by", "existing", "new", "differ in", "resolution")
     return table(columns, rows, "there are no conflicts")
+
+
+def _met(conflict: Mapping[str, Any]) -> str:
+    """The asset that a row met, and those that it met besides."""
+    first = str(conflict["existing"]["name"])
+    others = (each["name"] for each in conflict.get("matches", ())[1:])
+    return ", ".join(dict.fromkeys([first, *map(str, others)]))
 
 
 def differences(existing: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

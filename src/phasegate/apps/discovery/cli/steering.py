@@ -42,7 +42,7 @@ def run(
             talking.until_done(found, created.flow_id)
         elif approve_all:
             talking.approve_everything(found, created.flow_id, quiet=session.json)
-        report(session, found, created.flow_id, {"data_import_id": created.data_import_id})
+        report(session, found, created.flow_id, {"data_import_id": created.data_import_id}, counted=True)
 
 
 def _tell(found: Discovery, flow_id: str, notes: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from phasegate.apps.discovery.cli import showing
+from phasegate.apps.discovery.cli.common import outputs_of, part, who_of
 from phasegate.apps.discovery.service import Discovery
 from phasegate.cli import output
 from phasegate.errors import PhasegateError
@@ -13,6 +14,8 @@ from phasegate.errors import PhasegateError
 DECISION = "truncate"
 #: What is done about a conflict when nobody is asked: what is there stays.
 RESOLUTION = "keep_existing"
+#: Rows that are shown before a question about all of them.
+SHOWN = 20
 
 
 def waits_for(found: Discovery, flow_id: str) -> str | None:
@@ -32,7 +35,7 @@ def approve_everything(found: Discovery, flow_id: str, *, quiet: bool) -> None:
                     return  # a person has to choose: what is missing is told by the report
         elif waits == "asset_preview":
             if not quiet:
-                output.write(showing.preview_table(found.preview(flow_id, limit=10)))
+                _show_preview(found, flow_id, 10)
             found.approve_assets(flow_id, "all")
         elif waits == "conflict_resolution":
             found.resolve_all(flow_id, RESOLUTION)
@@ -56,7 +59,8 @@ def until_done(found: Discovery, flow_id: str) -> None:
 
 
 def _mapping(found: Discovery, flow_id: str) -> None:
-    open_ones = [each for each in found.mappings(flow_id) if each["status"] == "suggested"]
+    proposal = found.proposal(flow_id)
+    open_ones = [each for each in proposal["mappings"] if each["status"] == "suggested"]
     output.write("", showing.mappings_table(open_ones))
     said = _asked("approve all, COLUMN=FIELD to change one, reject COLUMN, keep the rest, quit", "approve")
     if "=" in said:
@@ -65,7 +69,7 @@ def _mapping(found: Discovery, flow_id: str) -> None:
     elif said.startswith("reject "):
         found.reject(flow_id, [said.removeprefix("reject ").strip()])
     elif said in ("approve", "yes", "y"):
-        told = found.approve(flow_id)
+        told = found.approve(flow_id, seen=proposal["seen"])
         output.write(*(f"{each['source_field']}: {each['error']}" for each in told["results"] if each["error"]))
         output.write(*told["problems"])
     elif said in ("keep", "keep the rest"):
@@ -75,19 +79,32 @@ def _mapping(found: Discovery, flow_id: str) -> None:
 
 
 def _preview(found: Discovery, flow_id: str) -> None:
-    output.write("", showing.preview_table(found.preview(flow_id, limit=20)))
-    said = _asked("make all these assets: yes, no, quit", "yes")
+    output.write("")
+    seen = found.status(flow_id)["phase_state"].get("seen")
+    total = _show_preview(found, flow_id, SHOWN)
+    said = _asked(f"make all {total:,} assets: yes, no, quit", "yes")
     if said in ("yes", "y"):
-        found.approve_assets(flow_id, "all")
+        found.approve_assets(flow_id, "all", seen=seen)
     elif said in ("no", "n"):
         found.reject_assets(flow_id, comment=typer.prompt("Why not"))
     else:
         _not_understood(said)
 
 
+def _show_preview(found: Discovery, flow_id: str, most: int) -> int:
+    """Show the first assets that would be made, and say how many there are."""
+    rows = found.preview(flow_id, limit=most)
+    total: int = outputs_of(found, flow_id)["asset_preview"]["preview_count"]
+    how = f"phasegate discovery preview {who_of(found)} --limit N"
+    output.write(showing.preview_table(rows), *part(len(rows), total, how))
+    return total
+
+
 def _conflicts(found: Discovery, flow_id: str) -> None:
-    output.write("", showing.conflicts_table(found.conflicts(flow_id, pending=True)[:20]))
-    said = _asked("for all of them: keep_existing, replace_with_new, quit", RESOLUTION)
+    rows = found.conflicts(flow_id, pending=True)
+    how = f"phasegate discovery conflicts {who_of(found)}"
+    output.write("", showing.conflicts_table(rows[:SHOWN]), *part(len(rows[:SHOWN]), len(rows), how))
+    said = _asked(f"for all {len(rows):,} of them: keep_existing, replace_with_new, quit", RESOLUTION)
     told = found.resolve_all(flow_id, said)
     output.write(*dict.fromkeys(each["error"] for each in told["errors"]))
 

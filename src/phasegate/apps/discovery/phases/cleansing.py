@@ -10,7 +10,7 @@ from phasegate import Context, Fatal
 from phasegate.apps.discovery.phases.common import PIECE, Place, dump, left, load, more, rows_after
 from phasegate.apps.discovery.phases.validating import limits_of, profile_of
 from phasegate.apps.discovery.rules.cleansing import Cleansed, cleanse, quality
-from phasegate.apps.discovery.rules.mapping import heading_unit
+from phasegate.apps.discovery.rules.mapping import heading_unit, suggest
 from phasegate.apps.discovery.rules.profile import Profile
 from phasegate.apps.discovery.rules.profile_report import DECISIONS, critical_fields, report, undecided
 from phasegate.apps.discovery.schema import FIELDS, Kind
@@ -36,24 +36,25 @@ def cleanse_rows(context: Context) -> Any:
     if not approved:
         raise Fatal("no mapping is approved: there is nothing that rows could be cleansed by")
     counts = Counter(state.get("counts", {}))
-    decisions = state.get("decisions")
+    decisions, limits = state.get("decisions"), state.get("limits", {})
     if decisions is None:
         profile, _ = profile_of(context.read, place.where)
         counts["columns"] = len(profile.fields)
         decisions, question = _decisions(context, profile, approved)
         if question is not None:
             return context.ask(question)
+        limits = _limits_shown(context, profile, approved)
     rows = rows_after(context, place, state.get("row", 0))
     units = _units(approved)
     for row in rows:
         before = load(row["validation_errors"]) if not row["is_valid"] else None
-        found = cleanse(load(row["raw_data"]), approved, decisions, dropped)
+        found = cleanse(load(row["raw_data"]), approved, decisions, dropped, limits)
         _add_units(found.data, units)
         _count(counts, found, valid=bool(row["is_valid"]))
         context.write(CLEANSED, _written(place, row, found, before))
     if len(rows) == PIECE:
         total = state.get("total") or context.read(COUNT_ROWS, place.where)[0]["n"]
-        after = {"row": rows[-1]["row_number"], "counts": dict(counts), "decisions": decisions}
+        after = {"row": rows[-1]["row_number"], "counts": dict(counts), "decisions": decisions, "limits": limits}
         return more(context, after, counts["rows"], total)
     return _summary(context, place, counts)
 
@@ -87,6 +88,14 @@ def _decisions(context: Context, profile: Profile, approved: Mapping[str, str]) 
         return decisions, None
     issues = [each for each in found["critical_issues"] if each["field"] in open_ones]
     return decisions, {"fields": list(open_ones), "issues": issues, "choices": list(DECISIONS)}
+
+
+def _limits_shown(context: Context, profile: Profile, approved: Mapping[str, str]) -> dict[str, int]:
+    """How long values may be by what people were told when they decided: by the field that was likely before the mapping, or
+    by the one that they chose when it was asked here."""
+    likely = {each.source_field: each.target_field for each in suggest(list(profile.fields)) if each.confidence}
+    chosen = {source: target for source, target in approved.items() if source in (context.answers or {})}
+    return limits_of(likely) | limits_of(chosen)
 
 
 def _written(place: Place, row: Mapping[str, Any], found: Cleansed, before: Any) -> dict[str, Any]:

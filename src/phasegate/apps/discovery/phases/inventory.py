@@ -10,8 +10,7 @@ from typing import Any
 
 from phasegate import Context, Fatal, Outcome
 from phasegate.apps.discovery.asset_service import AssetService, Made, Result
-from phasegate.apps.discovery.asset_service import read as read_asset
-from phasegate.apps.discovery.conflicts import Applied, apply, snapshot
+from phasegate.apps.discovery.conflicts import Inventory, apply, snapshot
 from phasegate.apps.discovery.identifiers import new_id
 from phasegate.apps.discovery.phases.common import MADE_AT_ONCE, Place, dump, left, load, more
 from phasegate.apps.discovery.rules.assembly import Assembled, assemble
@@ -22,13 +21,18 @@ from phasegate.apps.discovery.statements.inventory import (
     ADD_CONFLICT,
     ADD_DEPENDENCY,
     APPLIED,
-    ASSET,
     CONFLICTS,
-    COUNT_PENDING,
+    RESOLVE,
 )
 
 #: The outcome when rows met assets that are there already.
 CONFLICTING = "conflicts"
+#: The outcome when a choice could not be carried out: people are asked again about that conflict.
+REOPENED = "reopened"
+#: Failed rows whose reasons the summary has, and assets of one conflict that people are shown.
+_MOST_ERRORS, _MOST_MATCHES = 100, 100
+#: Under which a conflict's JSON has every asset that its row met, and why its choice could not be carried out.
+_MATCHES, _PROBLEM = "matches", "problem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +61,24 @@ def create_assets(context: Context) -> Any:
     place, state = Place.of(context), left(context)
     approval = Approval.of((context.inputs.get("asset_preview_approval") or {}).get("answers"))
     counts = Counter(state.get("counts", {}))
-    last = make_piece(context.session, place, context.now(), approval, state.get("row", 0), counts)
+    errors = list(state.get("errors", []))
+    last = make_piece(context.session, place, context.now(), approval, state.get("row", 0), counts, errors)
     if last is not None:
         total = state.get("total") or context.session.execute(COUNT_ROWS, place.where).scalar()
-        return more(context, {"row": last, "counts": dict(counts)}, counts["rows"], total)
-    summary = {f"assets_{name}": counts[name] for name in ("created", "duplicates", "failed", "not_approved")}
-    summary["errors"] = state.get("errors", [])
+        return more(context, {"row": last, "counts": dict(counts), "errors": errors}, counts["rows"], total)
+    named = {f"assets_{name}": counts[name] for name in ("created", "duplicates", "failed", "not_approved")}
+    summary = {**named, "errors": errors}
     return Outcome(CONFLICTING, summary) if counts["duplicates"] else summary
 
 
 def make_piece(
-    session: Any, place: Place, now: datetime, approval: Approval, after: int, counts: Counter[str]
-) -> int | None:
-    """Make the assets of the next rows; the last row's number, or None when there are no more. ``counts`` is added to."""
+    session: Any, place: Place, now: datetime, approval: Approval, after: int, counts: Counter[str],
+    errors: list[dict[str, Any]] | None = None,
+) -> int | None:  # fmt: skip
+    """Make the assets of the next rows; the last row's number, or None when there are no more.
+
+    ``counts`` is added to, and so are ``errors``: the numbers of rows that failed, with the reasons, up to the most of them.
+    """
     rows = session.execute(ROWS, {**place.where, "after": after, "most": MADE_AT_ONCE}).mappings().all()
     wanted = [row for row in rows if approval.has(row["id"]) and row["asset_id"] is None]
     assembled = [
@@ -80,9 +89,19 @@ def make_piece(
     results = service.create_many(data)
     _note(session, place, now, list(zip(wanted, data, results, strict=True)))
     counts.update(rows=len(rows), not_approved=len(rows) - len(wanted))
+    if errors is not None:
+        errors.extend(_errors(wanted, results)[: max(0, _MOST_ERRORS - len(errors))])
     for result in results:
         counts[{Made.CREATED: "created", Made.CONFLICT: "duplicates"}.get(result.outcome, "failed")] += 1
     return rows[-1]["row_number"] if len(rows) == MADE_AT_ONCE else None
+
+
+def _errors(rows: Sequence[Mapping[str, Any]], results: Sequence[Result]) -> list[dict[str, Any]]:
+    return [
+        {"row_number": row["row_number"], "error": each.error}
+        for row, each in zip(rows, results, strict=True)
+        if each.outcome is Made.FAILED
+    ]
 
 
 def _values(row: Mapping[str, Any], asset: Assembled) -> dict[str, Any]:
@@ -113,10 +132,14 @@ def _conflict(
     place: Place, now: datetime, row: Mapping[str, Any], data: Mapping[str, Any], result: Result
 ) -> dict[str, Any]:
     match = result.matches[0]
+    matches = [
+        {"asset_id": each.asset["id"], "name": each.asset["name"], "conflict_type": each.kind, "conflict_key": each.key}
+        for each in result.matches[:_MOST_MATCHES]
+    ]
     return {
         "id": new_id(), **place.columns, "discovery_flow_id": place.flow_id, "row_number": row["row_number"],
         "conflict_type": match.kind, "conflict_key": match.key, "existing_asset_id": match.asset["id"],
-        "existing_asset_snapshot": dump(snapshot(match.asset)), "new_asset_data": dump(data),
+        "existing_asset_snapshot": dump({**snapshot(match.asset), _MATCHES: matches}), "new_asset_data": dump(data),
         "resolution_status": "pending", "created_at": now,
     }  # fmt: skip
 
@@ -125,41 +148,59 @@ def _conflict(
 
 
 def conflict_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A conflict's row with its JSON as values."""
+    """A conflict's row with its JSON as values, with ``matches``, every asset that the row met, and with ``problem``: why the
+    choice before could not be carried out, or None."""
+    existing, dependency = load(row["existing_asset_snapshot"]), load(row["dependency"]) or {}
+    pending = row["resolution_status"] == "pending"
     return {
-        **row, "existing": load(row["existing_asset_snapshot"]), "new": load(row["new_asset_data"]),
-        "selections": load(row["merge_field_selections"]) or {}, "dependency": load(row["dependency"]) or {},
+        **row, _MATCHES: existing.pop(_MATCHES, []), "existing": existing, "new": load(row["new_asset_data"]),
+        "selections": load(row["merge_field_selections"]) or {}, "dependency": {} if pending else dependency,
+        _PROBLEM: dependency.get(_PROBLEM) if pending else None,
     }  # fmt: skip
 
 
-def resolve_conflicts(context: Context) -> dict[str, Any]:
-    """Carry out what was chosen for every conflict. Raises ``Fatal`` when one is still open, or when one cannot be done."""
+def resolve_conflicts(context: Context) -> Any:
+    """Carry out what was chosen for every conflict. What cannot be done is put to people again, with the reason; what was done
+    stays done."""
     place, session = Place.of(context), context.session
     where = {**place.tenant.where, "flow_id": place.flow_id}
-    if session.execute(COUNT_PENDING, where).scalar():
-        raise Fatal("there are conflicts that nobody has decided on: resolve them, then retry")
     service = AssetService(session, place.tenant, now=context.now(), flow_id=place.flow_id)
     counts: Counter[str] = Counter()
+    reopened: list[dict[str, Any]] = []
     for row in session.execute(CONFLICTS, where).mappings().all():
-        if not row["applied"]:
-            _carry_out(context, place, service, conflict_of(row))
+        problem = None if row["applied"] else _carry_out(session, place, service, conflict_of(row))
+        if problem is None:
             counts[row["resolution_action"]] += 1
-    return {"resolved": dict(counts)}
+        else:
+            reopened.append({"conflict_id": row["id"], "row_number": row["row_number"], "error": problem})
+    told = {"resolved": dict(counts)}
+    return Outcome(REOPENED, {**told, "reopened": reopened[:_MOST_ERRORS]}) if reopened else told
 
 
-def _carry_out(context: Context, place: Place, service: AssetService, conflict: Mapping[str, Any]) -> None:
-    session, where = context.session, place.tenant.where
-    existing = session.execute(ASSET, {**where, "asset_id": conflict["existing_asset_id"]}).mappings().first()
-    if existing is None:
-        raise Fatal(f"the asset that row {conflict['row_number']} met has been deleted: resolve that conflict again")
-    found: Applied = apply(service, conflict, read_asset(existing))
+def _carry_out(session: Any, place: Place, service: AssetService, conflict: Mapping[str, Any]) -> str | None:
+    """Why the conflict is open still, or again; None when what was chosen is done."""
+    where = place.tenant.where
+    if conflict["resolution_status"] == "pending":
+        return "nobody has decided on it"
+    inventory = Inventory(lambda statement, given: session.execute(statement, given).mappings().all(), where)
+    found = apply(service, conflict, inventory)
     if found.error:
-        raise Fatal(f"row {conflict['row_number']}: {found.error}")
+        session.execute(RESOLVE, {**where, "conflict_id": conflict["id"], **_open_again(found.error)})
+        return found.error
     if found.dependency:
         columns = {**place.tenant.columns, "master_flow_id": place.flow_id, "chosen": True}
         session.execute(ADD_DEPENDENCY, {**columns, **found.dependency})
     session.execute(MADE, {**place.where, "row": conflict["row_number"], "asset": found.asset_id, "processed": True})
     session.execute(APPLIED, {**where, "conflict_id": conflict["id"], **news(applied=True)})
+    return None
+
+
+def _open_again(problem: str) -> dict[str, Any]:
+    """A conflict without a choice; the reason stands where the next choice will stand."""
+    return news(
+        resolution_status="pending", resolution_action=None, merge_field_selections=None, resolved_by=None,
+        resolved_at=None, dependency=dump({_PROBLEM: problem}),
+    )  # fmt: skip
 
 
 def inventory_result(context: Context) -> dict[str, Any]:

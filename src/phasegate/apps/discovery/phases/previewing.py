@@ -11,6 +11,7 @@ from phasegate import Context, Fatal
 from phasegate.apps.discovery.errors import CleansingRequired
 from phasegate.apps.discovery.phases.common import PIECE, Place, dump, left, load, more, rows_after
 from phasegate.apps.discovery.rules.assembly import Assembled, assemble
+from phasegate.apps.discovery.rules.scan import Reason
 from phasegate.apps.discovery.statements.imports import COUNT_CLEANSED, COUNT_ROWS
 
 #: Assets that the output of the phase has in full; the others are assembled when somebody looks at them.
@@ -57,7 +58,7 @@ def _after(state: Mapping[str, Any], found: list[tuple[Mapping[str, Any], Assemb
     for row, asset in found:
         digest.update(dump([row["id"], asset.values, asset.custom]).encode())
         types[asset.kind.asset_type] += 1
-        warnings += len(asset.doubts)
+        warnings += len(_warnings(row, asset))
         if len(shown) < SHOWN:
             shown.append(described(row, asset))
     return {
@@ -72,5 +73,17 @@ def described(row: Mapping[str, Any], asset: Assembled) -> dict[str, Any]:
     return {
         "id": row["id"], "row_number": row["row_number"], **asset.values, "custom_attributes": asset.custom,
         "classification": {"confidence": asset.kind.confidence, "rule": asset.kind.rule},
-        "warnings": [f"{each.field}: {each.message}" for each in asset.doubts],
+        "warnings": _warnings(row, asset),
     }  # fmt: skip
+
+
+def _warnings(row: Mapping[str, Any], asset: Assembled) -> list[str]:
+    """What its row says of itself, first why it is in quarantine, and what was unclear about the asset's values."""
+    said = load(row["validation_errors"]) or []
+    if not row["is_valid"]:
+        said = [f"in quarantine, malicious content: {each}" if _is_malicious(each) else each for each in said]
+    return [*said, *(f"{each.field}: {each.message}" for each in asset.doubts)]
+
+
+def _is_malicious(said: str) -> bool:
+    return said.rpartition(": ")[2] in list(Reason)

@@ -39,13 +39,17 @@ def cleanse(
     mappings: Mapping[str, str],
     decisions: Mapping[str, str],
     dropped: Collection[str] = (),
+    limits: Mapping[str, int] | None = None,
 ) -> Cleansed:
     """Cleanse a row. ``mappings`` and ``decisions`` are by source column; ``dropped`` are the columns to leave out.
+
+    ``limits`` says how many characters a value of a column may have by what people were shown when they decided on it; where
+    it says nothing, the limit is that of the field.
 
     No other column is lost: one without an asset field goes to ``custom``. When several columns have the same field, the
     first with a value fills it and the others go to ``custom`` with a warning. Never raises for a row of JSON values.
     """
-    draft = _Draft(mappings, decisions, frozenset(row))
+    draft = _Draft(mappings, decisions, frozenset(row), limits or {})
     for source, given in row.items():
         value = None if source in dropped else _value(given)
         if value is not None:
@@ -85,6 +89,7 @@ class _Draft:
     mappings: Mapping[str, str]
     decisions: Mapping[str, str]
     columns: frozenset[str]
+    limits: Mapping[str, int]
     data: dict[str, Any] = field(default_factory=dict)
     custom: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -130,12 +135,13 @@ class _Draft:
         return first
 
     def _unless_too_long(self, source: str, target: str, value: Any) -> Any:
-        """None for a value that does not fit; of a column that no field is for, none does."""
-        limit = FIELDS[target].limit if target in FIELDS else 0
-        if isinstance(value, str) and len(value) <= limit:
+        """None for a value that is longer than the person was told it may be; a column that no field is for has room for all."""
+        if target not in FIELDS:
             return value
-        if value not in (None, ""):
-            self.warnings.append(f"{source!r} left out: {len(str(value))} characters")
+        length = len(str(value))
+        if length <= self.limits.get(source, FIELDS[target].limit):
+            return value
+        self.warnings.append(f"{source!r} left out: {length} characters")
         return None
 
     def _truncated(self, source: str, value: str, limit: int) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from phasegate.apps.discovery.asset_service import key_of
 from phasegate.apps.discovery.asset_service import read as read_asset
-from phasegate.apps.discovery.conflicts import Resolution, problem_with
+from phasegate.apps.discovery.conflicts import Action, Inventory, Resolution, obstacle, problem_with
 from phasegate.apps.discovery.errors import FlowNotFound, ValidationFailed
 from phasegate.apps.discovery.identifiers import as_id, record_id, row_of
 from phasegate.apps.discovery.phases.common import PIECE, dump, load
@@ -15,6 +16,7 @@ from phasegate.apps.discovery.phases.inventory import conflict_of
 from phasegate.apps.discovery.phases.previewing import check_cleansed, described
 from phasegate.apps.discovery.projection import PREVIEWED_AGAIN
 from phasegate.apps.discovery.rules.assembly import assemble
+from phasegate.apps.discovery.rules.conversion import convert
 from phasegate.apps.discovery.schema import ASSET_FIELDS, FIELDS
 from phasegate.apps.discovery.service.base import Base, Entry, Flow
 from phasegate.apps.discovery.spreadsheets import write_csv
@@ -33,6 +35,8 @@ from phasegate.errors import InputError, did_you_mean
 
 #: Ids that one approval may name.
 MOST = 1_000
+#: Characters of a value in a message.
+_SHOWN = 60
 
 
 class Inventories(Base):
@@ -124,12 +128,16 @@ class Inventories(Base):
     # --- conflicts ---
 
     def conflicts(self, flow_id: str, *, pending: bool = False) -> list[dict[str, Any]]:
-        """Rows that met an asset, with both; only those that nobody has decided on with ``pending``."""
+        """Rows that met an asset, with both; only those that nobody has decided on with ``pending``.
+
+        ``matches`` has every asset that the row met, the surest first, which is ``existing``; ``problem`` says why the choice
+        before could not be carried out.
+        """
         found = self.flow(flow_id)
         rows = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
         names = (
             "id", "row_number", "conflict_type", "conflict_key", "existing_asset_id", "resolution_status",
-            "resolution_action", "resolved_by", "resolved_at",
+            "resolution_action", "resolved_by", "resolved_at", "matches", "problem",
         )  # fmt: skip
         shown = [conflict_of(row) for row in rows if not pending or row["resolution_status"] == "pending"]
         return [
@@ -147,7 +155,7 @@ class Inventories(Base):
             found = self.waiting_flow(flow_id, "conflict_resolution")
             rows = self.engine.read(CONFLICTS, {**self.tenant.where, "flow_id": found.id})
             known = {row["id"]: conflict_of(row) for row in rows}
-            errors = {each.conflict_id: error for each in resolutions if (error := self._wrong(each, known))}
+            errors = self._errors(resolutions, known)
             fit = [each for each in resolutions if each.conflict_id not in errors]
             writes = [(RESOLVE, self._resolved(each)) for each in fit]
             left = self._left_open(found, writes, {each.conflict_id for each in fit}, entry)
@@ -181,14 +189,35 @@ class Inventories(Base):
         """Decide about every open conflict in the same way."""
         return self.resolve(flow_id, [Resolution(each["id"], action) for each in self.conflicts(flow_id, pending=True)])
 
+    def _errors(self, resolutions: Sequence[Resolution], known: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """What cannot be done, by conflict. A new name is given once in a flow, whoever has chosen it."""
+        errors: dict[str, str] = {}
+        promised = {
+            each["id"]: key_of(each["dependency"]["name"].strip())
+            for each in known.values()
+            if each["resolution_action"] == Action.CREATE_BOTH
+        }
+        for each in resolutions:
+            error = self._wrong(each, known)
+            promised.pop(each.conflict_id, None)
+            if error is None and each.action == Action.CREATE_BOTH:
+                name = each.dependency["name"].strip()
+                if key_of(name) in promised.values():
+                    error = f"{name!r} was chosen for another conflict of the flow already"
+                else:
+                    promised[each.conflict_id] = key_of(name)
+            if error is not None:
+                errors[each.conflict_id] = error
+        return errors
+
     def _wrong(self, resolution: Resolution, known: Mapping[str, Mapping[str, Any]]) -> str | None:
         conflict = known.get(resolution.conflict_id)
         if conflict is None:
             return "there is no such conflict in this flow"
-        parent = resolution.dependency.get("parent_asset_id")
-        if parent is not None and not self.engine.read(ASSET, {**self.tenant.where, "asset_id": str(parent)}):
-            return f"there is no asset {parent}"
-        return problem_with(resolution, conflict)
+        if conflict["applied"]:
+            return "what was chosen for it has been done already"
+        inventory = Inventory(self.engine.read, self.tenant.where)
+        return problem_with(resolution, conflict) or obstacle(resolution, conflict, inventory)
 
     def _resolved(self, each: Resolution) -> dict[str, Any]:
         return {
@@ -255,9 +284,30 @@ def _flat(asset: Mapping[str, Any], custom: Sequence[str], headings: Sequence[st
 def _wrong_edits(edits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for record, changes in edits.items():
         if not isinstance(changes, Mapping):
-            yield f"{record}: changes are an object of fields and values"
+            yield f"{_row(record)}: changes are an object of fields and values"
             continue
-        for name in changes:
+        for name, value in changes.items():
             if name not in FIELDS:
                 hint = did_you_mean(name, FIELDS)
-                yield f"{record}: an asset has no field {name!r}" + (f" ({hint})" if hint else "")
+                yield f"{_row(record)}: an asset has no field {name!r}" + (f" ({hint})" if hint else "")
+            else:
+                yield from (f"{_row(record)}: {problem}" for problem in _wrong_value(name, value))
+
+
+def _wrong_value(name: str, value: Any) -> Iterator[str]:
+    """What is doubtful about a value that a person gives. In a file it costs the value alone; here somebody can be asked."""
+    if isinstance(value, Mapping):
+        yield f"{name}: an object is no value of a field"
+        return
+    shown = ascii(value)
+    shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    for doubt in convert({name: value})[1]:
+        yield f"{name} cannot be {shown}: {doubt.message.removesuffix(': left out')}"
+
+
+def _row(record: str) -> str:
+    """What a row is called in messages: by its number, or by its id when that is none."""
+    try:
+        return f"row {row_of(as_id(record))}"
+    except InputError:
+        return record

@@ -14,11 +14,13 @@ from phasegate.apps.discovery.phases.common import WARNINGS, dump, load
 from phasegate.apps.discovery.registries import FlowTypeRegistry
 from phasegate.apps.discovery.results import PhaseOutcome, PhaseResult
 from phasegate.apps.discovery.service.base import TERMINAL, Base, Entry, Flow
+from phasegate.apps.discovery.service.mappings import seen_of
 from phasegate.apps.discovery.standing import phases_of
 from phasegate.apps.discovery.statements.common import news
 from phasegate.apps.discovery.statements.flows import CONFIGURE, DELETE_CHILD, DELETE_MASTER, FLOWS
 from phasegate.apps.discovery.statements.imports import SKIPPED, SKIPPED_REASONS
 from phasegate.apps.discovery.statements.inventory import CONFLICTS
+from phasegate.apps.discovery.statements.mappings import MAPPINGS
 
 #: A code in an error, such as ``VALIDATION_FAILED:``.
 _CODE = re.compile(r"\b([A-Z]+_[A-Z_]+):")
@@ -35,6 +37,9 @@ class Lifecycle(Base):
         """Where a flow stands: status, phases, progress from 0 to 100, what it waits for, whether asking again is of use."""
         found = self.flow(flow_id)
         told = _told(found)
+        if found.standing.waits_for == "field_mapping":
+            rows = self.engine.read(MAPPINGS, {**self.tenant.where, "import_id": found.import_id})
+            told["phase_state"] = {**told["phase_state"], "seen": seen_of(found, rows)}
         return {**told, **self._details(found)} if details else told
 
     def flows(self, limit: int = 50) -> list[dict[str, Any]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from phasegate.apps.discovery.errors import DiscoveryError, FlowNotFound, ValidationFailed
-from phasegate.apps.discovery.phases.common import load
+from phasegate.apps.discovery.phases.common import dump, load
 from phasegate.apps.discovery.projection import PROPOSED_AGAIN
 from phasegate.apps.discovery.rules.mapping import band
 from phasegate.apps.discovery.rules.mapping_checks import check_mappings, check_target
@@ -47,12 +48,13 @@ class Mappings(Base):
     ) -> dict[str, Any]:
         """Decide for every critical column what becomes of values that are too long: split, truncate, skip or keep.
 
-        Raises ``ValidationFailed``, and changes nothing, while a critical column has no decision.
+        Raises ``ValidationFailed``, and changes nothing, while a critical column has no decision; ``Stale`` when ``seen`` is not
+        what is asked by now.
         """
         with self.audited("decide_data", flow_id, decisions=dict(decisions)) as entry:
             found = self.live_flow(flow_id)
             if found.standing.waits_for == "cleansing_decisions":
-                return self._answer_cleansing(found, decisions, entry)
+                return self._answer_cleansing(found, decisions, entry, seen)
             self._waiting(found, "data_validation")
             _check_decisions(undecided(self._profile(found), decisions))
             answers = {"decisions": dict(decisions), "proceed_with_warnings": proceed_with_warnings}
@@ -72,7 +74,11 @@ class Mappings(Base):
             return list(self._profile(found)["critical_issues"])
         return []
 
-    def _answer_cleansing(self, found: Flow, decisions: Mapping[str, str], entry: Entry) -> dict[str, Any]:
+    def _answer_cleansing(
+        self, found: Flow, decisions: Mapping[str, str], entry: Entry, seen: str | None
+    ) -> dict[str, Any]:
+        if seen is not None and seen != found.standing.shown:
+            raise Stale("what is asked has changed since you saw it", hint="look at the flow's status again")
         asked = found.run.at("data_cleansing").questions
         unknown = sorted(set(decisions) - set(asked["fields"]))
         wrong = sorted(name for name, word in decisions.items() if word not in asked["choices"])
@@ -92,14 +98,29 @@ class Mappings(Base):
 
     def mappings(self, flow_id: str) -> list[dict[str, Any]]:
         """One per column: source, target, confidence and how sure that is, status, alternatives."""
-        return [_told(row) for row in self._mappings(self.flow(flow_id))]
+        mappings: list[dict[str, Any]] = self.proposal(flow_id)["mappings"]
+        return mappings
+
+    def proposal(self, flow_id: str) -> dict[str, Any]:
+        """The ``mappings``, and where deciding about them stands.
+
+        ``seen`` is the digest of these mappings, which binds an approval to them; None when the flow does not wait for one.
+        ``remaining`` are the columns that nobody has decided on, ``problems`` what the flow cannot go on without once all are.
+        """
+        found = self.flow(flow_id)
+        rows = self._mappings(found)
+        left, missing = _left(rows, ())
+        seen = seen_of(found, rows) if found.standing.waits_for == "field_mapping" else None
+        told = [_told(row) for row in rows]
+        return {"mappings": told, "seen": seen, "remaining": left, "problems": [] if left else missing}
 
     def approve(
         self, flow_id: str, mapping_ids: Collection[str] | None = None, *, note: str = "", seen: str | None = None
     ) -> dict[str, Any]:
         """Approve mappings, all that are open without ``mapping_ids``. When every column is decided on, the flow goes on.
 
-        What cannot be approved is left as it is, and told. Raises ``Stale`` when ``seen`` is not the proposal as it stands.
+        What cannot be approved is left as it is, and told. Raises ``Stale`` when ``seen`` is given and not that of the mappings
+        as they stand (``proposal`` tells it).
         """
         return self._decide(flow_id, mapping_ids, "approved", note, seen)
 
@@ -148,9 +169,9 @@ class Mappings(Base):
         named = mapping_ids and sorted(mapping_ids)
         with self.audited(f"mappings_{status}", flow_id, mapping_ids=named) as entry:
             found = self.waiting_flow(flow_id, "field_mapping")
-            if seen is not None and seen != found.standing.shown:
-                raise Stale("the proposal has changed since you saw it", hint="look at the mappings again")
             everything = self._mappings(found)
+            if seen is not None and seen != seen_of(found, everything):
+                raise Stale("the proposal has changed since you saw it", hint="look at the mappings again")
             rows = _picked(found, everything, mapping_ids)
             errors = _refusals(rows, everything) if status == "approved" else {}
             fit = [row for row in rows if row["id"] not in errors]
@@ -221,6 +242,19 @@ class Mappings(Base):
                 approved_by=who if final else None, approved_at=now if final else None, updated_at=now,
             ),
         }  # fmt: skip
+
+
+def seen_of(found: Flow, everything: Sequence[Mapping[str, Any]]) -> str | None:
+    """The digest of the mappings as they stand: what is proposed, and what people have made of it since.
+
+    While nobody has changed or decided anything it is the engine's digest of the proposal, by which the gate can be decided
+    with the generic commands, too.
+    """
+    shown = found.standing.shown
+    if all(row["status"] == "suggested" and row["target_field"] == row["suggested_target"] for row in everything):
+        return shown
+    rows = [[row[name] for name in ("source_field", "target_field", "status")] for row in everything]
+    return hashlib.sha256(dump([shown, rows]).encode()).hexdigest()
 
 
 def _left(everything: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
