@@ -59,7 +59,7 @@ def test_the_example_from_the_first_document_to_the_last(cli: Call, tmp_path: Pa
     assert code == 0
     assert out.count("waits to be accepted") == 2
     assert cli("accept", "demo", "talk_list[track=small-data]", *CHAIR)[0] == 0
-    code, out, _ = cli("accept", "demo", *CHAIR, "--json")
+    code, out, _ = cli("accept", "demo", "talk_list[track=quiet-nights]", *CHAIR, "--json")
     told = json.loads(out)
     assert (code, told["status"], told["waiting"], len(told["documents"])) == (0, "succeeded", [], 10)
 
@@ -82,7 +82,7 @@ def test_a_revision_is_told_apart_from_what_it_replaces(cli: Call, tmp_path: Pat
     recording.record(answers)
     words = ("run", str(changed), "--project", "demo", "--replay", str(answers))
     assert cli(*words, "--prompts", str(DEFINITION.parent / "prompts"))[0] == 0
-    code, out, _ = cli("reject", "demo", *CHAIR, "--comment", "more rooms")
+    code, out, _ = cli("reject", "demo", "track_plan", *CHAIR, "--comment", "more rooms")
     assert (code, "no recording" in out) == (1, True)  # of a revision there is none
     for path in answers.iterdir():
         path.unlink()
@@ -166,7 +166,7 @@ def test_what_cannot_be_is_said_before_anything_begins(cli: Call, words: tuple[s
         (("show", "demo", "nothing"), "there is no document 'nothing'"),
         (("show", "demo", "event_brief", "--version", "7"), "version 7"),
         (("accept", "demo", "event_brief", *CHAIR), "event_brief does not wait for acceptance"),
-        (("accept", "demo", "--by", "bob", "--role", "copywriter"), "bob may not answer"),
+        (("accept", "demo", "track_plan", "--by", "bob", "--role", "copywriter"), "bob may not answer"),
         (("accept", "demo", *CHAIR, "--seen", "abc"), "has changed since you saw it"),
         (("answer", "demo", "--by", "ann", "--answers", "{}"), "nothing waits for clarification"),
         (("answer", "demo", "--by", "ann", "--answers", "[1]"), "one JSON object"),
@@ -206,7 +206,7 @@ def test_a_project_that_failed_for_want_of_a_recording_goes_on_with_one(cli: Cal
     assert cli("run", str(DEFINITION), "--project", "demo", "--replay", str(empty))[0] == 1
     code, out, _ = cli(*RUN)
     assert (code, "track_plan waits" in out) == (0, True)
-    code, out, _ = cli("accept", "demo", *CHAIR)  # with what it was given last
+    code, out, _ = cli("accept", "demo", "track_plan", *CHAIR)  # with what it was given last
     assert (code, "talk_list[track=small-data] waits" in out) == (0, True)
 
 

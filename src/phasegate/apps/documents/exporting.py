@@ -15,7 +15,7 @@ import orjson
 
 #: Headings below this level are written in bold: Markdown has no more.
 DEEPEST = 6
-#: Characters of a folder's name; file systems end at 255 bytes.
+#: Characters of a part of a file's name; file systems end at 255 bytes.
 LONGEST_NAME = 120
 #: Fields that come first: stored documents have their fields in the order of the alphabet.
 FIRST = ("title", "name", "id")
@@ -89,17 +89,19 @@ def difference(before: Any, after: Any, names: tuple[str, str]) -> str:
 def file_name(doc_type: str, path: str, suffix: str) -> str:
     """The file of a document: its type, and below the root a folder for each of the items it belongs to.
 
-    Items whose ids differ have folders that differ, whatever characters stand in them; none leads out of its parent.
+    Items whose ids differ have folders that differ, and types that differ have files that do, whatever characters stand in
+    them; none leads out of its parent.
     """
-    parts = [_folder(unquote(each.partition("=")[2])) for each in path.split("/")] if path else []
-    return "/".join([*parts, f"{doc_type}.{suffix}"])
+    ids = [unquote(each.partition("=")[2]) for each in path.split("/")] if path else []
+    return "/".join(_harmless(each) for each in (*ids, doc_type)) + f".{suffix}"
 
 
-def _folder(scope_id: str) -> str:
-    name = quote(scope_id, safe=" ()+,").replace(".", "%2E")
+def _harmless(text: str) -> str:
+    """One part of a path: not empty, no step upwards, and nothing that separates parts."""
+    name = quote(text, safe=" ()+,").replace(".", "%2E") or "%"  # which nothing else becomes
     if len(name) <= LONGEST_NAME:
         return name
-    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(scope_id.encode()).hexdigest()[:8]}"
+    return f"{name[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def write(folder: Path, name: str, text: str) -> Path:

@@ -5,8 +5,10 @@ A project is the subject of a run. The definition it follows stands in the run's
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -23,6 +25,7 @@ from phasegate.apps.documents.spending.budgets import BUDGET, is_about_budget
 from phasegate.apps.documents.statements import DOCUMENTS
 from phasegate.apps.documents.states.step_state import StepState
 from phasegate.core.run import Scope
+from phasegate.errors import Stale
 
 #: The kind of subject that a project is.
 KIND = "project"
@@ -213,6 +216,50 @@ def pick(found: list[Waiting], kind: str, name: str | None) -> Waiting:
     return chosen[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What keeps a step from being done, other than a person.
+
+    ``kind`` is ``retry`` when it is tried again at ``due_at``, ``running`` when a process has begun with it at ``since``,
+    ``ready`` when none has, or ``failed``; ``error`` is what went wrong last, None when nothing has.
+    """
+
+    kind: str
+    step: str
+    scope: Scope
+    name: str
+    error: str | None
+    since: datetime | None
+    due_at: datetime | None
+
+
+_HELD = {
+    PhaseStatus.WAITING: "retry", PhaseStatus.RUNNING: "running", PhaseStatus.READY: "ready", PhaseStatus.FAILED: "failed",
+}  # fmt: skip
+
+
+def held(run: Run, workflow: Workflow) -> list[Held]:
+    """What keeps a run from going on and is no person, in the order of the definition; of one that has ended, what went wrong."""
+    if run.status is RunStatus.SUCCEEDED:
+        return []
+    layout = Layout(workflow)
+    order = _Order(run, layout)
+    return sorted(_held(run, layout), key=lambda each: order.of(each.step, each.scope))
+
+
+def _held(run: Run, layout: Layout) -> Iterator[Held]:
+    for instance in run.phases.values():
+        step, kind = layout.workflow.get_step(instance.phase), _HELD.get(instance.status)
+        if step is None or kind is None or instance.asked:
+            continue  # a gate, a question, or nothing that holds anything up
+        name = named(step.produces or step.step_id, layout.path(step, instance.scope))
+        error = instance.reason if instance.failures or instance.losses or kind == "failed" else None
+        if run.finished and not error:
+            continue
+        kind = "failed" if run.finished else kind
+        yield Held(kind, step.step_id, instance.scope, name, error, instance.since, instance.due_at)
+
+
 def may_be_retried(run: Run) -> bool:
     """Whether the run ended because a step failed, and not because a person wanted it to end."""
     failed = [each for each in run.phases.values() if each.status is PhaseStatus.FAILED]
@@ -235,10 +282,17 @@ def decide(engine: Engine, run: Run, what: Waiting, verdict: Verdict) -> Run:
 
     Raises ``Stale`` when another state is shown by now, ``NotAllowed`` when the role may not decide.
     """
-    return engine.decide(
-        run.id, gate_name(what.step), "accepted" if verdict.accepted else "rejected", by=verdict.by, role=verdict.role,
-        seen=verdict.seen or what.shown, comment=verdict.comment, scope=what.scope,
-    )  # fmt: skip
+    try:
+        return engine.decide(
+            run.id, gate_name(what.step), "accepted" if verdict.accepted else "rejected", by=verdict.by,
+            role=verdict.role, seen=verdict.seen or what.shown, comment=verdict.comment, scope=what.scope,
+        )  # fmt: skip
+    except Stale as error:
+        if type(error) is not Stale:
+            raise
+        # The state shown now is not told here: who decides about it is to have looked at it.
+        look = shlex.join(["phasegate", "documents", "show", run.subject.id, what.name])
+        raise Stale(f"{what.name} has changed since you saw it", hint=f"look at it again: {look}") from None
 
 
 def answer(engine: Engine, run: Run, what: Waiting, answers: Mapping[str, Any], *, by: str) -> Run:

@@ -7,7 +7,7 @@ from phasegate.cli.session import add, application
 
 app = application("""Produce JSON documents step by step with a language model, with people who answer and accept.
 
-Exit codes: 0 done or waiting for a person, 1 failed, 2 the request cannot be.
+Exit codes: 0 done or waiting for a person, 1 failed or not done yet, 2 the request cannot be.
 """)
 add(
     app,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,12 +16,14 @@ from phasegate import Engine, Run, RunStatus
 from phasegate.apps.documents import projects
 from phasegate.apps.documents.building import executors_of
 from phasegate.apps.documents.layout import Layout
-from phasegate.apps.documents.projects import Document, Waiting
+from phasegate.apps.documents.projects import Document, Held, Waiting
 from phasegate.apps.documents.studio import Studio, flow_for, open_engine
 from phasegate.cli import output
 from phasegate.cli.session import Session
 from phasegate.core import facts as f
 from phasegate.database import check_prepared
+from phasegate.errors import InputError
+from phasegate.llm import Client, LLMError
 
 Project = Annotated[str, typer.Argument(metavar="PROJECT", help="The name of the project.")]
 WorkflowName = Annotated[
@@ -44,15 +47,40 @@ LOOK = 0.2
 
 
 @contextmanager
-def opened(session: Session, project: str, workflow: str | None, **given: Any) -> Iterator[tuple[Engine, Run]]:
-    """An engine that knows the project's flow, and its run; ``given`` are options of the studio."""
+def opened(
+    session: Session, project: str, workflow: str | None, *, stay: bool, replay: str | None, **given: Any
+) -> Iterator[tuple[Engine, Run]]:
+    """An engine that knows the project's flow, and its run; ``given`` are options of the studio.
+
+    Raises what is in the way of going on afterwards, unless one wants to ``stay``: ``InputError`` when there is no folder
+    ``replay``, ``LLMError`` when the model cannot be asked.
+    """
+    given["replay"] = recordings(replay)
     check_prepared(session.address)
     with open_engine(session.address, session.tenant) as engine:
         run = projects.find_project(engine, project, workflow)
         studio = Studio.of(engine, run).with_options(**given)
         flow = engine.registry.add(flow_for(projects.workflow_of(run)))
-        executors_of(flow).use(project, studio.executor())
+        client = studio.client()
+        if not stay:
+            _check_ready(client)
+        executors_of(flow).use(project, studio.executor(client))
         yield engine, run
+
+
+def _check_ready(client: Client) -> None:
+    try:
+        client.ready()
+    except LLMError as error:
+        error.hint = "; ".join(filter(None, (error.hint, "or only record it: --stay")))
+        raise
+
+
+def recordings(path: str | None) -> str | None:
+    """The folder of recorded answers that was named, from the root. Raises ``InputError`` when there is none."""
+    if path is not None and not Path(path).is_dir():
+        raise InputError(f"there is no folder {path}", hint="--replay names a folder that --record filled")
+    return None if path is None else str(Path(path).resolve())
 
 
 @contextmanager
@@ -106,20 +134,56 @@ def _tell(engine: Engine, run: Run, layout: Layout, position: int) -> int:
     return position
 
 
-def report(session: Session, engine: Engine, run: Run) -> None:
-    """Where the project stands, and what a person can do next. Ends the command with 1 when the run has failed."""
+def report(session: Session, engine: Engine, run: Run, *, stay: bool = False, definition: str = "DEFINITION") -> None:
+    """Where the project stands, and what a person can do next; ``definition`` is the file to type, where it is known.
+
+    Ends the command with 1 unless the project is done, or waits for persons and nothing has gone wrong; what has not gone on is
+    no failure when one wanted to ``stay``.
+    """
     found = projects.documents(engine, run)
-    waiting = projects.waiting(run, projects.workflow_of(run))
+    workflow = projects.workflow_of(run)
+    waiting, held = projects.waiting(run, workflow), projects.held(run, workflow)
     data = {
         "project": run.subject.id, "workflow": run.flow, "run": run.id, "status": run.status, "reason": run.reason,
         "documents": [described(each) for each in found if each.latest], "waiting": waiting,
+        "held": held,
     }  # fmt: skip
     rows = [(each.name, each.version, each.row["attempts"], _accepted(each, waiting)) for each in found if each.latest]
     table = output.Table(("document", "version", "answers", "accepted by"), rows)
     said = f"{run.subject.id}: {run.status.value}" + (f" ({run.reason})" if run.reason else "")
-    session.answer(data, *([table] if rows else []), said, *(next_step(run, each) for each in waiting))
-    if run.status is RunStatus.FAILED:
+    steps = [*(next_step(run, each) for each in waiting), *how_to_go_on(run, held, definition)]
+    session.answer(data, *([table] if rows else []), said, *steps)
+    if not _is_well(run, waiting, held, stay):
         raise typer.Exit(1)
+
+
+def _is_well(run: Run, waiting: list[Waiting], held: list[Held], stay: bool) -> bool:
+    """Whether the run is done, or a person is what it waits for."""
+    if run.finished or run.status is RunStatus.PAUSED or run.ending:
+        return run.status is RunStatus.SUCCEEDED
+    return stay or (bool(waiting) and not any(each.error for each in held))
+
+
+def how_to_go_on(run: Run, held: list[Held], definition: str) -> list[str]:
+    """What holds the run up other than persons, and what to type."""
+    again = shlex.join(["phasegate", "documents", "run", definition, "--project", run.subject.id])
+    lines = [_holding(each) for each in held if not (each.error and each.error in (run.reason or ""))]
+    if run.status is RunStatus.CANCELLED or (run.status is RunStatus.FAILED and not projects.may_be_retried(run)):
+        return [*lines, f"to begin anew: {again} --again"]
+    if run.status is RunStatus.PAUSED:
+        return [*lines, f"to go on: {shlex.join(['phasegate', 'resume', run.id])} --by NAME"]
+    return [*lines, f"to go on at once: {again}"] if held else []
+
+
+def _holding(held: Held) -> str:
+    error = f": {held.error}" if held.error else ""
+    if held.kind == "retry":
+        due = output.words(held.due_at) or "some time"
+        return f"{held.name} is tried again at {due}, by a worker or when you go on{error}"
+    if held.kind == "running":
+        return f"{held.name} is under way in another process, or in one that has died, since {output.words(held.since)}{error}"
+    state = "has failed" if held.kind == "failed" else "waits for a worker, or one has just begun with it"
+    return f"{held.name} {state}{error}"
 
 
 def _accepted(document: Document, waiting: list[Waiting]) -> str:
@@ -143,16 +207,23 @@ def next_step(run: Run, waiting: Waiting) -> str:
     """What to type."""
     project, name = shlex.quote(run.subject.id), shlex.quote(waiting.name)
     if waiting.kind == "acceptance":
-        role = f" --role {shlex.quote(waiting.roles[0])}" if waiting.roles else ""
         return (
             f"{waiting.name} waits to be accepted: phasegate documents show {project} {name}\n"
-            f"    phasegate documents accept {project} {name} --by NAME{role}"
+            f"    {how_to_accept(run, waiting)}"
         )
     said = "needs more than its budget" if waiting.kind == "budget" else "has questions"
     lines = [f"{waiting.name} {said}:"]
     lines += [f"    {each.get('id') or each.get('question_id')}: {_text(each)}" for each in waiting.questions]
     lines.append(f"    phasegate documents answer {project} {name} --by NAME --answers '{{...}}'")
     return "\n".join(lines)
+
+
+def how_to_accept(run: Run, waiting: Waiting) -> str:
+    """The command that accepts what is shown now, and nothing that comes after it."""
+    role = ["--role", waiting.roles[0]] if waiting.roles else []
+    seen = ["--seen", waiting.shown] if waiting.shown else []
+    words = ["phasegate", "documents", "accept", run.subject.id, waiting.name, "--by", "NAME", *role, *seen]
+    return shlex.join(words)
 
 
 def _text(question: Any) -> str:

@@ -19,7 +19,8 @@ from phasegate.apps.documents.cli.common import (
     report,
     work,
 )
-from phasegate.apps.documents.projects import Verdict
+from phasegate.apps.documents.errors import AcceptanceError
+from phasegate.apps.documents.projects import Verdict, Waiting
 from phasegate.cli import naming
 from phasegate.cli.session import Session
 from phasegate.errors import InputError
@@ -27,7 +28,8 @@ from phasegate.errors import InputError
 Named = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DOCUMENT]", help="Which document, such as talk_list or 'talk_list[track=t1]'; else the first."
+        metavar="[DOCUMENT]",
+        help="Which document, such as talk_list or 'talk_list[track=t1]'; else, with --seen, the only one that waits.",
     ),
 ]
 Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="In which role.")]
@@ -86,10 +88,19 @@ def _decide(
     session: Session, project: str, document: str | None, verdict: Verdict, *, workflow: str | None, stay: bool,
     **given: Any,
 ) -> None:  # fmt: skip
-    with opened(session, project, workflow, **given) as (engine, run):
-        here = projects.pick(projects.waiting(run, projects.workflow_of(run)), "acceptance", document)
+    with opened(session, project, workflow, stay=stay, **given) as (engine, run):
+        here = _meant(projects.waiting(run, projects.workflow_of(run)), document, verdict.seen)
         decided = projects.decide(engine, run, here, verdict)
-        report(session, engine, decided if stay else work(engine, decided, quiet=session.json))
+        report(session, engine, decided if stay else work(engine, decided, quiet=session.json), stay=stay)
+
+
+def _meant(waiting: list[Waiting], document: str | None, seen: str | None) -> Waiting:
+    """The one to decide on. One that is not named must be the only one, and have been seen: nobody should decide on what
+    happens to be the first by now."""
+    gates = [each.name for each in waiting if each.kind == "acceptance"]
+    if document is None and gates and (len(gates) > 1 or not seen):
+        raise AcceptanceError("say which document it is about", hint=f"waiting: {', '.join(gates)}")
+    return projects.pick(waiting, "acceptance", document)
 
 
 def answer(
@@ -109,7 +120,8 @@ def answer(
     given = naming.parse_answers(answers)
     if not isinstance(given, dict):
         raise InputError("answers are one JSON object: question ids and answers")
-    with opened(session, project, workflow, models=tuple(model or ()), replay=replay, prices=prices) as (engine, run):
+    models = tuple(model or ())
+    with opened(session, project, workflow, stay=stay, models=models, replay=replay, prices=prices) as (engine, run):
         here = projects.pick(projects.waiting(run, projects.workflow_of(run)), "clarification", step)
         answered = projects.answer(engine, run, here, given, by=by)
-        report(session, engine, answered if stay else work(engine, answered, quiet=session.json))
+        report(session, engine, answered if stay else work(engine, answered, quiet=session.json), stay=stay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 from phasegate import Engine, Run
 from phasegate.apps.documents import exporting, projects
-from phasegate.apps.documents.cli.common import Project, WorkflowName, described, looked_at, report
+from phasegate.apps.documents.cli.common import Project, WorkflowName, described, how_to_accept, looked_at, report
 from phasegate.apps.documents.errors import WorkflowError
 from phasegate.apps.documents.projects import Document
 from phasegate.apps.documents.prompts import PromptLoader
@@ -39,16 +40,19 @@ def show(
     """Show where a project stands, or one of its documents."""
     with looked_at(session, project, workflow) as (engine, run):
         if document is None:
-            report(session, engine, run)
+            report(session, engine, run, stay=True)
             return
         found = _pick(projects.documents(engine, run), document, version)
         value = projects.content(engine, run, found)
-        gate = next(
-            (w for w in projects.waiting(run, projects.workflow_of(run)) if w.name == found.name and w.shown), None
-        )
+        gates = (
+            projects.waiting(run, projects.workflow_of(run)) if found.latest else []
+        )  # what is older is not decided on
+        gate = next((each for each in gates if each.name == found.name and each.shown), None)
         data = {**described(found), "content": value, "seen": gate.shown if gate else None}
         text = _as_text(run, found, value, format)
-        session.answer(data, text.rstrip("\n"), *([f"seen: {gate.shown}"] if gate else []))
+        session.answer(
+            data, text.rstrip("\n"), *([f"seen: {gate.shown}", f"    {how_to_accept(run, gate)}"] if gate else [])
+        )
 
 
 def diff(
@@ -118,8 +122,8 @@ def stale(session: Session, project: Project, workflow: WorkflowName = None) -> 
 
 
 def _reset(run_id: str, document: Document) -> str:
-    scope = "".join(f" --scope {key}" for key in document.scope)
-    return f"phasegate reset {run_id} {document.step}{scope} --by NAME"
+    scope = [word for key in document.scope for word in ("--scope", key)]
+    return f"{shlex.join(['phasegate', 'reset', run_id, document.step, *scope])} --by NAME"
 
 
 def costs(session: Session, project: Project, workflow: WorkflowName = None) -> None:

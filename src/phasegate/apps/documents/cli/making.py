@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from phasegate import Engine
+from phasegate import Engine, Run, RunStatus
 from phasegate.apps.documents import projects, studio
 from phasegate.apps.documents.cli import talking
-from phasegate.apps.documents.cli.common import Models, Replayed, report, work
+from phasegate.apps.documents.cli.common import Models, Replayed, recordings, report, work
 from phasegate.apps.documents.definition.loader import WorkflowLoader
 from phasegate.apps.documents.errors import WorkflowLoadError
 from phasegate.apps.documents.studio import Studio
 from phasegate.cli.session import Session
-from phasegate.errors import InputError
+from phasegate.errors import InputError, NotAllowed
 from phasegate.llm.budget import Budgets
 
 Definition = Annotated[Path, typer.Argument(metavar="DEFINITION", help="The file with the workflow's definition.")]
@@ -57,25 +58,40 @@ def run(
 ) -> None:
     """Make a project's documents, as far as they can be made without a person; go on where it stood.
 
-    What failed is tried again; a rejection that ended the project stands.
+    What failed is tried again, at once; a rejection that ended the project stands.
     """
+    if interactive and session.json:
+        raise InputError("--interactive and --json exclude each other")
     read = studio.read_definition(definition)
     place = Studio(
-        str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), _recordings(replay), _folder(record),
+        str((prompts or definition.parent / "prompts").resolve()), tuple(model or ()), recordings(replay), _folder(record),
         _folder(prices), _budgets(budget, budget_usd, budget_tokens),
     )  # fmt: skip
     given = dict(_given(each) for each in document or ())
     with studio.open_engine(session.address, session.tenant) as engine:
         place = _remembered(engine, read, project, place)
         studio.check_prompts(WorkflowLoader().load_dict(read), place)
+        if again or not _is_done(engine, read, project):
+            place.client().ready()  # better before anything begins
         begun = studio.start(engine, read, project, place, given, again=again, by=by)
         begun = engine.get(begun.id)  # with its phases
-        if projects.may_be_retried(begun):
-            begun = engine.retry(begun.id, by=by)
-        moved = work(engine, begun, quiet=session.json)
+        moved = work(engine, _tried_again(engine, begun, by), quiet=session.json)
         if interactive:
-            moved = talking.until_done(session, engine, moved, by)
-        report(session, engine, moved)
+            moved = talking.until_done(engine, moved, by)
+        report(session, engine, moved, definition=str(definition))
+
+
+def _tried_again(engine: Engine, run: Run, by: str) -> Run:
+    """The run with what failed ready once more: also what would be tried again by itself, only later."""
+    if projects.may_be_retried(run):
+        return engine.retry(run.id, by=by)
+    if run.finished or run.ending:
+        return run
+    found = projects.held(run, projects.workflow_of(run))
+    for step in dict.fromkeys(each.step for each in found if each.kind in ("retry", "failed")):
+        with suppress(NotAllowed):  # a worker was first
+            run = engine.retry(run.id, step, by=by)
+    return run
 
 
 def _remembered(engine: Engine, definition: dict[str, Any], project: str, place: Studio) -> Studio:
@@ -89,6 +105,12 @@ def _remembered(engine: Engine, definition: dict[str, Any], project: str, place:
         prompts=place.prompts, models=place.models, replay=place.replay, record=place.record, prices=place.prices,
         budgets=place.budgets,
     )  # fmt: skip
+
+
+def _is_done(engine: Engine, definition: dict[str, Any], project: str) -> bool:
+    """Whether there is nothing left to make: then no model is needed either."""
+    found = engine.find(definition["workflow_id"], subject=projects.subject(project), limit=1)
+    return bool(found) and found[0].status is RunStatus.SUCCEEDED
 
 
 def _budgets(file: Path | None, usd: float | None, tokens: int | None) -> Budgets | None:
@@ -111,12 +133,6 @@ def _given(text: str) -> tuple[str, Any]:
 
 def _folder(path: str | None) -> str | None:
     return None if path is None else str(Path(path).resolve())
-
-
-def _recordings(path: str | None) -> str | None:
-    if path is not None and not Path(path).is_dir():
-        raise InputError(f"there is no folder {path}", hint="--replay names a folder that --record filled")
-    return _folder(path)
 
 
 def validate(session: Session, definition: Definition) -> None:

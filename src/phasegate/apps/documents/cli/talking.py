@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from typing import Any
 
 import typer
@@ -13,14 +14,10 @@ from phasegate.apps.documents.cli.common import work
 from phasegate.apps.documents.errors import ClarificationError
 from phasegate.apps.documents.projects import Verdict, Waiting
 from phasegate.cli import output
-from phasegate.cli.session import Session
-from phasegate.errors import InputError
 
 
-def until_done(session: Session, engine: Engine, run: Run, by: str) -> Run:
+def until_done(engine: Engine, run: Run, by: str) -> Run:
     """Ask for every decision and answer, and go on after each; stops when nothing waits, or the person wants to."""
-    if session.json:
-        raise InputError("--interactive and --json exclude each other")
     name = by or getpass.getuser()
     workflow = projects.workflow_of(run)
     while waiting := projects.waiting(run, workflow):
@@ -66,5 +63,11 @@ def _asked(question: Any) -> str:
     choices = question.get("choices") or ()
     known = f" [{'/'.join(str(each['value']) for each in choices)}]" if choices else ""
     text = question.get("text") or question.get("question")
-    default = question.get("default")
-    return str(typer.prompt(f"{text}{known}", default="" if default is None else str(default)))
+    return str(typer.prompt(f"{text}{known}", default=_as_typed(question.get("default"))))
+
+
+def _as_typed(default: Any) -> str:
+    """A default as a person would type it: text as it is, anything else as JSON."""
+    if default is None:
+        return ""
+    return default if isinstance(default, str) else json.dumps(default, ensure_ascii=False)
