@@ -85,3 +85,10 @@ def current(address: str) -> str | None:
 
     version = found(address)
     return str(version) if version else None
+
+
+def is_empty(address: str) -> bool:
+    """Whether nobody has any tables in the database, or there is none."""
+    from phasegate.store.upgrading import is_empty as found
+
+    return found(address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import sqlalchemy as sa
@@ -59,13 +61,26 @@ def downgrade(address: str, version: str) -> None:
 
 def current(address: str) -> str | None:
     """The version of the schema at ``address``; None when nobody has created our tables there yet. Changes nothing."""
+    with _looking(address) as (store, connection):
+        return None if connection is None else found_version(connection, store.schema)
+
+
+def is_empty(address: str) -> bool:
+    """Whether there are no tables of anybody at ``address``, or not even a database. Changes nothing."""
+    with _looking(address) as (_, connection):
+        return connection is None or not sa.inspect(connection).get_table_names()
+
+
+@contextmanager
+def _looking(address: str) -> Iterator[tuple[SqlStore, sa.Connection | None]]:
     store = cast(SqlStore, open_store(address))
     try:
         if not store.exists():
-            return None
+            yield store, None
+            return
         store.check_place()
         with store.open_looking() as connection:
-            return found_version(connection, store.schema)
+            yield store, connection
     finally:
         store.close()
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -26,16 +24,11 @@ def open_engine(database: Path, registry: Registry, *, clock: Callable[[], datet
     """An engine on a SQLite file in which the tables exist afterwards. Raises ``StoreError``, also for the database of something
     else, which stays as it is; the caller closes the engine."""
     address = f"sqlite:///{database}"
-    if database.is_file() and databases.current(address) is None and _has_tables(database):
+    # One whose process died at its very beginning is no empty file, and yet a new one.
+    if database.is_file() and databases.current(address) is None and not databases.is_empty(address):
         raise NotADatabase(f"{database.name} is not a database of phasegate", hint="name another file for the history")
     registry.projection(project)
     return prepared(Engine(address, registry, clock=clock), lambda engine: engine.migrate(MIGRATIONS, SCHEMA))
-
-
-def _has_tables(database: Path) -> bool:
-    """Whether there is anything in the file. One whose process died at its very beginning is no empty file, and yet a new one."""
-    with closing(sqlite3.connect(database)) as connection:
-        return connection.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
 
 
 def history_problem(engine: Engine, database: Path, *, whole: bool = True) -> str | None:
