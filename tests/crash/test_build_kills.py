@@ -24,10 +24,10 @@ from tests.crash.seeds import amount, chance
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(3600)]
 
 #: `make chaos` has more.
-KILLS = amount("PHASEGATE_KILLS", 4)
+KILLS = amount("PHASEGATE_KILLS", 2)
 EVERY = os.environ.get("PHASEGATE_KILL_POINTS") == "all"
 #: Of how many points one is died at, where not at every one.
-SOME = 16
+SOME = 24
 #: What of a row does not differ from one life to the next.
 PLAIN = {
     q.RUN: ("status", "successful_phases", "failed_phases", "skipped_phases", "token_usage"),

@@ -32,7 +32,7 @@ from tests.crash.seeds import amount, chance
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 
 #: `make chaos` has more.
-KILLS = amount("PHASEGATE_KILLS", 4)
+KILLS = amount("PHASEGATE_KILLS", 2)
 EVERY = os.environ.get("PHASEGATE_KILL_POINTS") == "all"
 #: Databases in whose life processes die one after the other. What is on the disk before a commit is what was there after the
 #: one before: both sides together have as many deaths as there are commits, a third as many on PostgreSQL.

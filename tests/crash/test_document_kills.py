@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 CALLS = Counter(event_brief=1, track_plan=1, track_outline=2, talk_list=2, talk_abstract=4)
 AT_ONCE = 4
 #: `make chaos` has more.
-KILLS = amount("PHASEGATE_KILLS", 4)
+KILLS = amount("PHASEGATE_KILLS", 2)
 EVERY = os.environ.get("PHASEGATE_KILL_POINTS") == "all"
 
 

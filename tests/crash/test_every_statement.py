@@ -69,7 +69,7 @@ def test_the_reference_flow_has_everything_in_it(undisturbed: tuple[Story, int])
 
 def test_killed_at_any_statement(kind: str, undisturbed: tuple[Story, int], tmp_path: Path) -> None:
     expected, statements = undisturbed
-    series = [(number,) for number in range(1, statements + 1, 1 if EVERY else 15)]
+    series = [(number,) for number in range(1, statements + 1, 1 if EVERY else 25)]
     kills = survive(series, expected, places(kind, tmp_path))
     print(f"\n{kills} kill points among {statements} statements: 0 lost, 0 doubled")
     assert kills > 0.8 * len(series)

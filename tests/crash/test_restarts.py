@@ -23,7 +23,7 @@ from tests.crash.seeds import amount, chance
 from tests.waiting import wait_for
 
 #: `make chaos` has more, further apart.
-RESTARTS = amount("PHASEGATE_RESTARTS", 3)
+RESTARTS = amount("PHASEGATE_RESTARTS", 2)
 LONG = "PHASEGATE_RESTARTS" in os.environ
 #: Seconds between two of them.
 GAP = (5.0, 40.0) if LONG else (1.5, 4.0)

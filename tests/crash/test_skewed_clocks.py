@@ -18,7 +18,7 @@ from tests.crash.seeds import amount, chance
 from tests.waiting import wait_for
 
 #: Runs of the kind that no worker may lose; `make chaos` has more.
-RUNS = amount("PHASEGATE_SKEWED", 30)
+RUNS = amount("PHASEGATE_SKEWED", 20)
 #: What two clocks of one machine may seem to differ by.
 SLACK = timedelta(seconds=1)
 
