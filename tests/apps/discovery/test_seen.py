@@ -87,17 +87,23 @@ def test_a_decision_on_long_values_is_bound_to_what_was_asked(discovery: Discove
     assert [each.get("datacenter") for each in discovery.preview(flow)] == [None, "z1"]
 
 
+def skipped(discovery: Discovery, rows: list[dict[str, str]], folder: Path, target: str) -> str:
+    """A flow of these rows in which what is too long for an OS was skipped, before the column got another target."""
+    flow = discovery.create(write(folder / "a.csv", rows)).flow_id
+    discovery.work()
+    discovery.decide_data(flow, {"OS": "skip"})
+    discovery.work()
+    discovery.edit(flow, "OS", target)
+    mapped(discovery, flow)
+    return flow
+
+
 def test_values_that_were_not_too_long_stay_when_their_column_is_for_no_field(
     discovery: Discovery, tmp_path: Path
 ) -> None:
     rows = [host(1, OS="x" * 300), host(2), host(3, OS="y" * 100)]
-    created = discovery.create(write(tmp_path / "a.csv", rows)).flow_id
-    discovery.work()
-    discovery.decide_data(created, {"OS": "skip"})
-    discovery.work()
-    discovery.edit(created, "OS", "custom_attributes")
-    mapped(discovery, created)
-    kept = [each["custom_attributes"].get("OS") for each in discovery.preview(created)]
+    flow = skipped(discovery, rows, tmp_path, "custom_attributes")
+    kept = [each["custom_attributes"].get("OS") for each in discovery.preview(flow)]
     assert kept == ["x" * 300, "Ubuntu 22.04", "y" * 100]
 
 
@@ -105,11 +111,6 @@ def test_values_that_were_not_too_long_stay_when_their_column_is_for_a_shorter_f
     discovery: Discovery, tmp_path: Path
 ) -> None:
     rows = [host(1, OS="x" * 300), host(2, OS="y" * 60), host(3)]
-    flow = discovery.create(write(tmp_path / "a.csv", rows)).flow_id
-    discovery.work()
-    discovery.decide_data(flow, {"OS": "skip"})
-    discovery.work()
-    discovery.edit(flow, "OS", "os_version")
-    mapped(discovery, flow)
+    flow = skipped(discovery, rows, tmp_path, "os_version")
     kept = [each.get("os_version") for each in discovery.preview(flow)]
     assert kept == [None, "y" * 50, "Ubuntu 22.04"]
