@@ -48,6 +48,8 @@ class Workshop(Shop):
     sleep: Callable[[float], Awaitable[object]] | None = None
     #: What is wrong with the database of the history, if anything is.
     history_problem: Callable[[bool], str | None] | None = None
+    #: The application's own files inside the repository: protected whatever is said, and however their paths were given.
+    floor: tuple[str, ...] = field(init=False)
     applier: Applier = field(init=False)
     lock: RepositoryLock = field(init=False)
     #: Held by whoever changes the tree, so that an interruption waits for that.
@@ -56,6 +58,11 @@ class Workshop(Shop):
     working: str | None = None
 
     def __post_init__(self) -> None:
+        own = [Path(f"{self.database}{end}") for end in (*DATABASE_SUFFIXES, ".state")] + [self.state_dir]
+        places = dict.fromkeys(place for each in own for place in _places(each))
+        self.floor = tuple(
+            each.relative_to(self.root.path).as_posix() for each in places if each.is_relative_to(self.root.path)
+        )
         self.applier = Applier(self.root, self.state_dir)
         self.lock = RepositoryLock(self.state_dir, stale_after=self.policy.lock_stale_after, root=self.root.path)
 
@@ -70,15 +77,6 @@ class Workshop(Shop):
         if transaction is not None:
             transaction.forget()
         return transaction is not None
-
-    @property
-    def floor(self) -> tuple[str, ...]:
-        """The application's own files inside the repository: protected whatever is said, and however their paths were given."""
-        own = [Path(f"{self.database}{end}") for end in (*DATABASE_SUFFIXES, ".state")] + [self.state_dir]
-        places = dict.fromkeys(place for each in own for place in _places(each))
-        return tuple(
-            each.relative_to(self.root.path).as_posix() for each in places if each.is_relative_to(self.root.path)
-        )
 
 
 def _places(path: Path) -> Iterator[Path]:
